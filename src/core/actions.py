@@ -1,0 +1,113 @@
+"""What a person may do with a job now, in words. Clients display this list and decide nothing (J6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from milepost.core import progress
+from milepost.core.definition import PipelineDefinition
+from milepost.core.errors import MilepostError
+from milepost.core.lifecycle import Circumstances, Decision, Effect, Request, decide
+from milepost.core.model import Command, Job, JobState, Reason
+
+
+@dataclass(frozen=True)
+class Action:
+    """`effect` when allowed: what it would do. `refusal` when not: why, and what to do instead."""
+
+    command: Command
+    allowed: bool
+    recommended: bool
+    effect: str = ""
+    refusal: Reason | None = None
+
+
+def actions(
+    job: Job, definition: PipelineDefinition, circumstances: Circumstances, *, stuck: bool = False
+) -> tuple[Action, ...]:
+    """One entry for each command, in a fixed order; exactly what `lifecycle.decide` would say."""
+    wanted = _recommended(job, stuck)
+    return tuple(_action(job, definition, command, circumstances, command in wanted) for command in Command)
+
+
+def _action(
+    job: Job, definition: PipelineDefinition, command: Command, circumstances: Circumstances, wanted: bool
+) -> Action:
+    try:
+        decision = decide(job, command, Request(by="", now=job.activity_time), circumstances)
+    except MilepostError as error:
+        return Action(
+            command, allowed=False, recommended=False, refusal=Reason(error.code, error.message, error.remedy)
+        )
+    return Action(command, allowed=True, recommended=wanted, effect=effect_text(job, definition, decision))
+
+
+def _recommended(job: Job, stuck: bool) -> Sequence[Command]:
+    match job.state:
+        case JobState.PAUSED | JobState.FAILED | JobState.CANCELLED | JobState.WAITING:
+            return (Command.RESUME,)
+        case JobState.RUNNING:
+            return (Command.RESTART,) if stuck else (Command.PAUSE,)
+        case JobState.PAUSING:
+            return (Command.RESUME,)
+        case JobState.CANCELLING:
+            return (Command.FORCE_CANCEL,)
+        case JobState.COMPLETED:
+            return (Command.RETRY,)
+        case _:
+            return ()
+
+
+def position_text(job: Job, definition: PipelineDefinition) -> str:
+    """Where a job stands: "continues at 229 of 313; 85 remain; 11 failed are kept"."""
+    counts = progress.job_counts(definition, progress.step_counts(definition, job.steps, {}))
+    unit = "item" if definition.item_line else "step"
+    if not counts.total_known:
+        return f"continues with reading its input; {counts.processed} {unit}s processed"
+    parts = []
+    if counts.remaining:
+        parts.append(f"continues at {counts.processed + 1} of {counts.total}")
+        parts.append(f"{counts.remaining} remain")
+    else:
+        parts.append(f"all {counts.total} {unit}s are processed; continues with the steps after them")
+    if counts.failed:
+        parts.append(f"{counts.failed} failed are kept")
+    return "; ".join(parts)
+
+
+def skipped_steps_text(job: Job, definition: PipelineDefinition) -> str:
+    """Which steps a resume passes over because they have ended, or nothing."""
+    counts = progress.step_counts(definition, job.steps, {})
+    ended = [
+        shape.name
+        for shape, count in zip(definition.steps, counts, strict=True)
+        if count.total_known and not count.remaining
+    ]
+    return f"; finished already: {', '.join(ended)}" if ended else ""
+
+
+def effect_text(job: Job, definition: PipelineDefinition, decision: Decision) -> str:
+    where = position_text(job, definition)
+    failed = sum(step.failed for step in job.steps)
+    match decision.effect:
+        case Effect.HOLD:
+            return "is held: it does not start until it is resumed"
+        case Effect.STOP_TO_PAUSE:
+            return "starts nothing more, completes what is in flight, then pauses"
+        case Effect.STOP_TO_PAUSE_NOW:
+            return "kills what is in flight, which runs again after resume, then pauses"
+        case Effect.REVOKE_PAUSE:
+            return "takes the pause back and goes on"
+        case Effect.ENQUEUE:
+            return where + skipped_steps_text(job, definition)
+        case Effect.STOP_TO_RESTART:
+            return f"kills the run and starts a new one: {where}"
+        case Effect.STOP_TO_REWIND | Effect.REWIND:
+            return "archives the records from there on and runs those steps again"
+        case Effect.CANCEL_AT_ONCE:
+            return "ends it; it can be resumed until it is removed"
+        case Effect.STOP_TO_CANCEL:
+            return "starts nothing more, completes what is in flight, then ends it; it can be resumed"
+        case Effect.STOP_TO_FORCE_CANCEL:
+            return "kills its whole process tree at once; what is recorded is kept and it can be resumed"
+        case Effect.RETRY_IN_PLACE | Effect.RETRY_AND_ENQUEUE:
+            return f"runs {failed} failed {'task' if failed == 1 else 'tasks'} again"

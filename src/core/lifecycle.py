@@ -1,0 +1,413 @@
+"""The one table of states and commands, and what facts make of a job.
+
+Every legal transition of a job is in this file and nowhere else: `TABLE` says for each (state, command) what happens or
+why not; `decide` applies it; `settle` and the other fact functions say what becomes of a job when something was found
+to be so. All return new values and change nothing; reconcile compares them with what runs and acts.
+
+`stop` is the intent: PAUSING and CANCELLING are derived from it, and a restart is a stop whose target is QUEUED. Cancel
+beats pause, wait and fail; force only escalates; resume revokes a pause that is not yet fact.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from types import MappingProxyType
+
+from milepost.core import progress
+from milepost.core.definition import PipelineDefinition
+from milepost.core.errors import Code, MilepostError
+from milepost.core.model import ENDED_STATES, Command, Job, JobState, Reason, RunEnd, RunnerLostPolicy, Stop
+
+#: Automatic resumes without progress in between, before a person has to look (R8, J7).
+AUTO_RESUME_LIMIT = 5
+
+
+class Effect(Enum):
+    """What an allowed command does."""
+
+    HOLD = auto()  # not running: paused at once
+    STOP_TO_PAUSE = auto()
+    STOP_TO_PAUSE_NOW = auto()
+    REVOKE_PAUSE = auto()
+    ENQUEUE = auto()
+    STOP_TO_RESTART = auto()
+    STOP_TO_REWIND = auto()
+    REWIND = auto()
+    CANCEL_AT_ONCE = auto()
+    STOP_TO_CANCEL = auto()
+    STOP_TO_FORCE_CANCEL = auto()
+    RETRY_IN_PLACE = auto()
+    RETRY_AND_ENQUEUE = auto()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a command is not possible in a state, and what to do instead."""
+
+    why: str
+    instead: str
+
+
+def _refuse(why: str, instead: str) -> Refusal:
+    return Refusal(why, instead)
+
+
+_S, _C, _E = JobState, Command, Effect
+_RESUME_INSTEAD = "Resume it to go on at its checkpoint."
+_WAIT_CANCEL = "Wait until it is cancelled, then resume it; or force-cancel to end it now."
+_ALREADY_CANCELLED = _refuse("it is cancelled already", _RESUME_INSTEAD)
+_ENDED_FAILED = _refuse("it has failed and holds nothing", "Resume it to go on, or leave it as it is.")
+_ENDED_COMPLETED = _refuse("it is completed", "Look at its results.")
+_NOT_RUNNING = _refuse("it has no run that could be restarted", _RESUME_INSTEAD)
+_WAITS = _refuse("it waits and runs nothing", "See its reason; resume it when that is mended.")
+_NOTHING_LEFT = _refuse("it is completed: nothing is left to do", "Retry what failed, if anything did.")
+_NOT_STARTED = _refuse("it has not started yet", "Cancel it, or let it start.")
+
+#: (state, command) -> what happens, or why not. Complete: every pair is here.
+TABLE: Mapping[tuple[JobState, Command], Effect | Refusal] = MappingProxyType(
+    {
+        (_S.SCHEDULED, _C.PAUSE): _E.HOLD,
+        (_S.SCHEDULED, _C.PAUSE_NOW): _E.HOLD,
+        (_S.SCHEDULED, _C.RESUME): _refuse("it waits for its start time", "Pause and resume it to start it at once."),
+        (_S.SCHEDULED, _C.RESTART): _NOT_STARTED,
+        (_S.SCHEDULED, _C.RESTART_FROM_STEP): _NOT_STARTED,
+        (_S.SCHEDULED, _C.RESTART_FROM_SCRATCH): _NOT_STARTED,
+        (_S.SCHEDULED, _C.CANCEL): _E.CANCEL_AT_ONCE,
+        (_S.SCHEDULED, _C.FORCE_CANCEL): _E.CANCEL_AT_ONCE,
+        (_S.SCHEDULED, _C.RETRY): _E.RETRY_IN_PLACE,
+        (_S.QUEUED, _C.PAUSE): _E.HOLD,
+        (_S.QUEUED, _C.PAUSE_NOW): _E.HOLD,
+        (_S.QUEUED, _C.RESUME): _refuse("it is queued already", "It starts when its queue has a free slot."),
+        (_S.QUEUED, _C.RESTART): _refuse("it is queued and starts at its checkpoint anyway", "Wait for its slot."),
+        (_S.QUEUED, _C.RESTART_FROM_STEP): _E.REWIND,
+        (_S.QUEUED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
+        (_S.QUEUED, _C.CANCEL): _E.CANCEL_AT_ONCE,
+        (_S.QUEUED, _C.FORCE_CANCEL): _E.CANCEL_AT_ONCE,
+        (_S.QUEUED, _C.RETRY): _E.RETRY_IN_PLACE,
+        (_S.RUNNING, _C.PAUSE): _E.STOP_TO_PAUSE,
+        (_S.RUNNING, _C.PAUSE_NOW): _E.STOP_TO_PAUSE_NOW,
+        (_S.RUNNING, _C.RESUME): _refuse("it is running already", "Restart it if it is stuck."),
+        (_S.RUNNING, _C.RESTART): _E.STOP_TO_RESTART,
+        (_S.RUNNING, _C.RESTART_FROM_STEP): _E.STOP_TO_REWIND,
+        (_S.RUNNING, _C.RESTART_FROM_SCRATCH): _E.STOP_TO_REWIND,
+        (_S.RUNNING, _C.CANCEL): _E.STOP_TO_CANCEL,
+        (_S.RUNNING, _C.FORCE_CANCEL): _E.STOP_TO_FORCE_CANCEL,
+        (_S.RUNNING, _C.RETRY): _E.RETRY_IN_PLACE,
+        (_S.PAUSING, _C.PAUSE): _refuse(
+            "it is pausing already", "Wait for the tasks in flight, or pause it now to kill them; they run again."
+        ),
+        (_S.PAUSING, _C.PAUSE_NOW): _E.STOP_TO_PAUSE_NOW,
+        (_S.PAUSING, _C.RESUME): _E.REVOKE_PAUSE,
+        (_S.PAUSING, _C.RESTART): _E.STOP_TO_RESTART,
+        (_S.PAUSING, _C.RESTART_FROM_STEP): _E.STOP_TO_REWIND,
+        (_S.PAUSING, _C.RESTART_FROM_SCRATCH): _E.STOP_TO_REWIND,
+        (_S.PAUSING, _C.CANCEL): _E.STOP_TO_CANCEL,
+        (_S.PAUSING, _C.FORCE_CANCEL): _E.STOP_TO_FORCE_CANCEL,
+        (_S.PAUSING, _C.RETRY): _refuse("it is pausing", "Wait until it is paused, then retry."),
+        (_S.PAUSED, _C.PAUSE): _refuse("it is paused already", _RESUME_INSTEAD),
+        (_S.PAUSED, _C.PAUSE_NOW): _refuse("it is paused already", _RESUME_INSTEAD),
+        (_S.PAUSED, _C.RESUME): _E.ENQUEUE,
+        (_S.PAUSED, _C.RESTART): _NOT_RUNNING,
+        (_S.PAUSED, _C.RESTART_FROM_STEP): _E.REWIND,
+        (_S.PAUSED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
+        (_S.PAUSED, _C.CANCEL): _E.CANCEL_AT_ONCE,
+        (_S.PAUSED, _C.FORCE_CANCEL): _E.CANCEL_AT_ONCE,
+        (_S.PAUSED, _C.RETRY): _E.RETRY_IN_PLACE,
+        (_S.CANCELLING, _C.PAUSE): _refuse("it is being cancelled", _WAIT_CANCEL),
+        (_S.CANCELLING, _C.PAUSE_NOW): _refuse("it is being cancelled", _WAIT_CANCEL),
+        (_S.CANCELLING, _C.RESUME): _refuse("it is being cancelled", _WAIT_CANCEL),
+        (_S.CANCELLING, _C.RESTART): _refuse("it is being cancelled", _WAIT_CANCEL),
+        (_S.CANCELLING, _C.RESTART_FROM_STEP): _refuse("it is being cancelled", _WAIT_CANCEL),
+        (_S.CANCELLING, _C.RESTART_FROM_SCRATCH): _refuse("it is being cancelled", _WAIT_CANCEL),
+        (_S.CANCELLING, _C.CANCEL): _refuse("it is being cancelled already", "Force-cancel to end it now."),
+        (_S.CANCELLING, _C.FORCE_CANCEL): _E.STOP_TO_FORCE_CANCEL,
+        (_S.CANCELLING, _C.RETRY): _refuse("it is being cancelled", _WAIT_CANCEL),
+        (_S.CANCELLED, _C.PAUSE): _ALREADY_CANCELLED,
+        (_S.CANCELLED, _C.PAUSE_NOW): _ALREADY_CANCELLED,
+        (_S.CANCELLED, _C.RESUME): _E.ENQUEUE,
+        (_S.CANCELLED, _C.RESTART): _NOT_RUNNING,
+        (_S.CANCELLED, _C.RESTART_FROM_STEP): _E.REWIND,
+        (_S.CANCELLED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
+        (_S.CANCELLED, _C.CANCEL): _ALREADY_CANCELLED,
+        (_S.CANCELLED, _C.FORCE_CANCEL): _ALREADY_CANCELLED,
+        (_S.CANCELLED, _C.RETRY): _E.RETRY_AND_ENQUEUE,
+        (_S.WAITING, _C.PAUSE): _refuse("it waits and runs nothing", "See its reason; resume it when that is mended."),
+        (_S.WAITING, _C.PAUSE_NOW): _refuse(
+            "it waits and runs nothing", "See its reason; resume it when that is mended."
+        ),
+        (_S.WAITING, _C.RESUME): _E.ENQUEUE,
+        (_S.WAITING, _C.RESTART): _NOT_RUNNING,
+        (_S.WAITING, _C.RESTART_FROM_STEP): _E.REWIND,
+        (_S.WAITING, _C.RESTART_FROM_SCRATCH): _E.REWIND,
+        (_S.WAITING, _C.CANCEL): _E.CANCEL_AT_ONCE,
+        (_S.WAITING, _C.FORCE_CANCEL): _E.CANCEL_AT_ONCE,
+        (_S.WAITING, _C.RETRY): _refuse("it waits for something else", "Mend what its reason says, then resume it."),
+        (_S.COMPLETED, _C.PAUSE): _ENDED_COMPLETED,
+        (_S.COMPLETED, _C.PAUSE_NOW): _ENDED_COMPLETED,
+        (_S.COMPLETED, _C.RESUME): _refuse(
+            "it is completed: nothing is left to do", "Retry what failed, if anything did."
+        ),
+        (_S.COMPLETED, _C.RESTART): _refuse("it is completed: nothing runs", "Restart it from a step or from scratch."),
+        (_S.COMPLETED, _C.RESTART_FROM_STEP): _E.REWIND,
+        (_S.COMPLETED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
+        (_S.COMPLETED, _C.CANCEL): _ENDED_COMPLETED,
+        (_S.COMPLETED, _C.FORCE_CANCEL): _ENDED_COMPLETED,
+        (_S.COMPLETED, _C.RETRY): _E.RETRY_AND_ENQUEUE,
+        (_S.FAILED, _C.PAUSE): _ENDED_FAILED,
+        (_S.FAILED, _C.PAUSE_NOW): _ENDED_FAILED,
+        (_S.FAILED, _C.RESUME): _E.ENQUEUE,
+        (_S.FAILED, _C.RESTART): _NOT_RUNNING,
+        (_S.FAILED, _C.RESTART_FROM_STEP): _E.REWIND,
+        (_S.FAILED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
+        (_S.FAILED, _C.CANCEL): _ENDED_FAILED,
+        (_S.FAILED, _C.FORCE_CANCEL): _ENDED_FAILED,
+        (_S.FAILED, _C.RETRY): _E.RETRY_AND_ENQUEUE,
+    }
+)
+
+#: Facts that move a job, with the states they lead to; for the diagram and the tests.
+FACTS: Mapping[str, tuple[tuple[JobState, JobState], ...]] = MappingProxyType(
+    {
+        "start time reached": ((_S.SCHEDULED, _S.QUEUED),),
+        "slot free": ((_S.QUEUED, _S.RUNNING),),
+        "input lost, or pipeline not importable": ((_S.QUEUED, _S.WAITING), (_S.RUNNING, _S.WAITING)),
+        "all done": ((_S.RUNNING, _S.COMPLETED), (_S.PAUSING, _S.COMPLETED), (_S.CANCELLING, _S.COMPLETED)),
+        "runner ended": ((_S.PAUSING, _S.PAUSED), (_S.CANCELLING, _S.CANCELLED), (_S.RUNNING, _S.QUEUED)),
+        "job cannot go on": ((_S.RUNNING, _S.FAILED),),
+        "runner lost": ((_S.RUNNING, _S.QUEUED), (_S.RUNNING, _S.FAILED)),
+    }
+)
+
+_STOPS: Mapping[Effect, tuple[JobState, bool]] = MappingProxyType(
+    {
+        Effect.STOP_TO_PAUSE: (JobState.PAUSED, False),
+        Effect.STOP_TO_PAUSE_NOW: (JobState.PAUSED, True),
+        Effect.STOP_TO_RESTART: (JobState.QUEUED, True),
+        Effect.STOP_TO_REWIND: (JobState.QUEUED, True),
+        Effect.STOP_TO_CANCEL: (JobState.CANCELLED, False),
+        Effect.STOP_TO_FORCE_CANCEL: (JobState.CANCELLED, True),
+    }
+)
+_STATE_WHILE_STOPPING: Mapping[JobState, JobState] = MappingProxyType(
+    {JobState.PAUSED: JobState.PAUSING, JobState.CANCELLED: JobState.CANCELLING}
+)
+_REWRITES = frozenset({Effect.STOP_TO_REWIND, Effect.REWIND, Effect.RETRY_IN_PLACE, Effect.RETRY_AND_ENQUEUE})
+_STARTS = frozenset({Effect.ENQUEUE, Effect.REWIND, Effect.RETRY_AND_ENQUEUE})
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a decision depends on besides the job: who holds its uniqueness key, and which sentinel file pauses it."""
+
+    key_holder: str | None = None
+    pause_file: str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The job as it shall be, and what else belongs to the same transaction."""
+
+    job: Job
+    effect: Effect
+    #: A failed task of the root, which stopped the whole job, runs again (J3).
+    reopens_root: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks, why, and when (Unix seconds)."""
+
+    by: str
+    now: float
+    reason: str = ""
+
+
+def decide(job: Job, command: Command, request: Request, circumstances: Circumstances) -> Decision:
+    """Applies one command. Raises MilepostError with state, reason and what to do instead; then nothing changes."""
+    rule = TABLE[job.state, command]
+    if isinstance(rule, Refusal):
+        raise not_allowed(job, command, rule)
+    _check_circumstances(job, command, rule, circumstances)
+    if rule in _STOPS:
+        return Decision(_stopping(job, rule, request), rule)
+    match rule:
+        case Effect.HOLD:
+            changed = replace(job, state=JobState.PAUSED, reason=_asked("PAUSED", request), queue_time=None)
+        case Effect.REVOKE_PAUSE:
+            changed = replace(job, state=JobState.RUNNING, stop=None, reason=None)
+        case Effect.CANCEL_AT_ONCE:
+            changed = replace(
+                job,
+                state=JobState.CANCELLED,
+                reason=_asked("CANCELLED", request),
+                end_time=request.now,
+                queue_time=None,
+            )
+        case Effect.ENQUEUE | Effect.REWIND | Effect.RETRY_AND_ENQUEUE:
+            changed = _enqueued(job, request.now)
+            if job.state is not JobState.QUEUED and job.run_count:
+                changed = replace(changed, resume_count=job.resume_count + 1)
+        case _:
+            changed = job
+    return Decision(changed, rule, reopens_root=rule is Effect.ENQUEUE)
+
+
+def not_allowed(job: Job, command: Command, refusal: Refusal) -> MilepostError:
+    verb = command.lower().replace("_", " ")
+    return MilepostError(
+        Code.NOT_ALLOWED,
+        f"Cannot {verb} {job.id} ({job.state}): {refusal.why}.",
+        refusal.instead,
+        {"state": job.state, "command": command, "job": job.id},
+    )
+
+
+def _check_circumstances(job: Job, command: Command, effect: Effect, circumstances: Circumstances) -> None:
+    if command is Command.RETRY and not any(step.failed for step in job.steps):
+        raise MilepostError(
+            Code.NOTHING_FAILED, f"Nothing of {job.id} has failed.", "There is nothing to retry.", {"job": job.id}
+        )
+    if effect in _REWRITES and job.operation:
+        raise MilepostError(
+            Code.JOB_CHANGING,
+            f"The records of {job.id} are being rewritten.",
+            "Try again in a moment.",
+            {"job": job.id},
+        )
+    if job.stop and job.stop.target is JobState.QUEUED and effect in (Effect.STOP_TO_RESTART, Effect.STOP_TO_REWIND):
+        raise not_allowed(job, command, Refusal("it is being restarted already", "Wait for its new run."))
+    if effect in _STARTS and job.state in ENDED_STATES and circumstances.key_holder:
+        raise MilepostError(
+            Code.DUPLICATE_JOB,
+            f"{job.id} would double {circumstances.key_holder}, which has the same pipeline, parameters and input.",
+            f"Follow that one: milepost attach {circumstances.key_holder}; or cancel it first.",
+            {"job": job.id, "other_job": circumstances.key_holder},
+        )
+    if effect in (*_STARTS, Effect.REVOKE_PAUSE) and circumstances.pause_file:
+        raise MilepostError(
+            Code.PAUSE_FILE,
+            f"The file {circumstances.pause_file} pauses every job.",
+            "Remove it, then resume.",
+            {"job": job.id, "file": circumstances.pause_file},
+        )
+
+
+def _stopping(job: Job, effect: Effect, request: Request) -> Job:
+    target, force = _STOPS[effect]
+    force = force or (job.stop is not None and job.stop.force)
+    stop = Stop(target, force, request.by, _asked(target, request), request.now)
+    return replace(job, state=_STATE_WHILE_STOPPING.get(target, JobState.RUNNING), stop=stop, reason=stop.reason)
+
+
+def _enqueued(job: Job, now: float) -> Job:
+    return replace(
+        job,
+        state=JobState.QUEUED,
+        stop=None,
+        reason=None,
+        end_time=None,
+        queue_time=job.queue_time if job.state is JobState.QUEUED else now,
+        auto_resume_count=0,
+    )
+
+
+def _asked(code: str, request: Request) -> Reason:
+    why = f": {request.reason}" if request.reason else ""
+    words = {"PAUSED": "Paused", "CANCELLED": "Cancelled", "QUEUED": "Restarted"}
+    return Reason(f"{words[code].upper()}_BY_REQUEST", f"{words[code]} by {request.by}{why}.")
+
+
+# --- facts ---
+
+
+def start_time_reached(job: Job, now: float) -> Job:
+    return replace(_enqueued(job, now), resume_count=job.resume_count)
+
+
+def started(job: Job, now: float) -> Job:
+    """The job got a slot and its run is recorded; reconcile brings the runner up."""
+    return replace(
+        job,
+        state=JobState.RUNNING,
+        reason=None,
+        queue_time=None,
+        run_count=job.run_count + 1,
+        start_time=job.start_time if job.start_time is not None else now,
+    )
+
+
+def waiting(job: Job, reason: Reason) -> Job:
+    """It needs someone or something before it can start."""
+    return replace(job, state=JobState.WAITING, reason=reason, stop=None, queue_time=None)
+
+
+def cannot_go_on(job: Job, target: JobState, reason: Reason, now: float) -> Job:
+    """A fact that ends the run by itself: the root's task failed (target FAILED) or the job must wait (WAITING).
+
+    A stop that someone asked for stands: what it leaves behind is settled then.
+    """
+    if job.stop is not None:
+        return job
+    return replace(job, stop=Stop(target, False, "daemon", reason, now), reason=reason)
+
+
+def settle(
+    job: Job,
+    definition: PipelineDefinition,
+    end: RunEnd,
+    mistake: Reason | None,
+    now: float,
+    limit: int = AUTO_RESUME_LIMIT,
+) -> Job:
+    """What becomes of a job whose run has ended and whose process tree is proven empty.
+
+    `mistake`: the pipeline could not be loaded in its interpreter any more.
+    """
+    rewinding = job.operation == "REWIND"
+    if progress.remaining(definition, job.steps) == 0 and not rewinding and not _root_failed(job, definition):
+        return replace(job, state=JobState.COMPLETED, stop=None, reason=None, end_time=now)
+    if job.stop is not None:
+        return _stopped(job, job.stop, now)
+    if mistake is not None:
+        return waiting(job, mistake)
+    if _root_failed(job, definition):
+        return _failed(job, Reason("TASK_FAILED", "A step that the whole job needs has failed.", _RESUME_INSTEAD), now)
+    return _runner_lost(job, end, now, limit)
+
+
+def _root_failed(job: Job, definition: PipelineDefinition) -> bool:
+    return any(s.failed for s, shape in zip(job.steps, definition.steps, strict=True) if shape.line == 0)
+
+
+def _stopped(job: Job, stop: Stop, now: float) -> Job:
+    match stop.target:
+        case JobState.QUEUED:
+            return replace(_enqueued(job, now), resume_count=job.resume_count + 1)
+        case JobState.FAILED:
+            return _failed(job, stop.reason, now)
+        case JobState.CANCELLED:
+            return replace(job, state=JobState.CANCELLED, stop=None, reason=stop.reason, end_time=now)
+        case _:
+            return replace(job, state=stop.target, stop=None, reason=stop.reason)
+
+
+def _failed(job: Job, reason: Reason, now: float) -> Job:
+    return replace(job, state=JobState.FAILED, stop=None, reason=reason, end_time=now)
+
+
+def _runner_lost(job: Job, end: RunEnd, now: float, limit: int) -> Job:
+    what = "Its runner could not be started" if end is RunEnd.START_FAILED else "Its runner was lost"
+    if job.runner_lost_policy is RunnerLostPolicy.HOLD:
+        return _failed(job, Reason("RUNNER_LOST", f"{what}; it was told to hold then.", _RESUME_INSTEAD), now)
+    done = progress.recorded(job.steps)
+    used = 0 if done > job.auto_resume_mark else job.auto_resume_count
+    if used >= limit:
+        text = f"{what} {used + 1} times without progress in between."
+        return _failed(job, Reason("RUNNER_LOST", text, "See its log and inspect it, then resume it."), now)
+    return replace(
+        _enqueued(job, now),
+        reason=Reason("RUNNER_LOST", f"{what}; resumed automatically ({used + 1} of {limit})."),
+        resume_count=job.resume_count + 1,
+        auto_resume_count=used + 1,
+        auto_resume_mark=done,
+    )

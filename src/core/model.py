@@ -1,0 +1,263 @@
+"""The values that the store keeps, the runner reports and the rules decide on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    SCHEDULED = "SCHEDULED"
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSING = "PAUSING"
+    PAUSED = "PAUSED"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
+    WAITING = "WAITING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+#: A runner exists, or is about to: the job holds a slot of its queue.
+ACTIVE_STATES = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING})
+#: The job holds neither a slot nor its uniqueness key.
+ENDED_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class Command(StrEnum):
+    PAUSE = "PAUSE"
+    PAUSE_NOW = "PAUSE_NOW"
+    RESUME = "RESUME"
+    RESTART = "RESTART"
+    RESTART_FROM_STEP = "RESTART_FROM_STEP"
+    RESTART_FROM_SCRATCH = "RESTART_FROM_SCRATCH"
+    CANCEL = "CANCEL"
+    FORCE_CANCEL = "FORCE_CANCEL"
+    RETRY = "RETRY"
+
+
+class Outcome(StrEnum):
+    SUCCEEDED = "SUCCEEDED"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+
+
+class ItemState(StrEnum):
+    PENDING = "PENDING"
+    RETRY = "RETRY"
+    SUCCEEDED = "SUCCEEDED"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+
+
+class RunnerLostPolicy(StrEnum):
+    RESUME = "RESUME"
+    HOLD = "HOLD"
+
+
+class RunEnd(StrEnum):
+    """Why a run ended, as reaping found it."""
+
+    FINISHED = "FINISHED"  # told to end, or nothing was left to do
+    LOST = "LOST"  # gone without having been asked
+    START_FAILED = "START_FAILED"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a job is in its state. `code` is stable upper-snake; `remedy` is empty when nothing is to be done."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A stop that was asked for and is not yet fact.
+
+    `revision` is that of the commit which asked or escalated: what goes down to the runner is a level with this number.
+    """
+
+    target: JobState  # PAUSED, CANCELLED, WAITING, FAILED, or QUEUED for a restart
+    force: bool
+    by: str
+    reason: Reason
+    time: float
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    outcome: Outcome
+    label: str
+    count: int
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """What the store counts of one step; what has left the line before it, and what is pending, is derived (P1)."""
+
+    position: int
+    name: str
+    total: int
+    total_known: bool
+    succeeded: int
+    failed: int
+    skipped: int
+    labels: tuple[LabelCount, ...] = ()
+    start_time: float | None = None
+    end_time: float | None = None
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """The copy of a job's input; `digest` is SHA-256 in hex, `file` its name within the job's folder."""
+
+    file: str
+    name: str
+    size: int
+    digest: str
+    inline: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of `job`, with the counts of its steps.
+
+    Times are Unix seconds. `operation` names the rewriting of rows that holds the job back (REWIND, RETRY), if any.
+    """
+
+    id: str
+    sequence: int  # order of submission
+    name: str
+    state: JobState
+    pipeline: str
+    source_json: str  # where the definition came from: see `definition.Source`
+    definition_json: str
+    parameters_json: str
+    queue: str
+    priority: int
+    create_time: float
+    activity_time: float
+    revision: int
+    steps: tuple[StepCounts, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    reason: Reason | None = None
+    stop: Stop | None = None
+    stop_revision: int = 0
+    start_time: float | None = None
+    end_time: float | None = None
+    scheduled_time: float | None = None
+    queue_time: float | None = None
+    run_count: int = 0
+    resume_count: int = 0
+    auto_resume_count: int = 0
+    #: Tasks recorded (of the current records) when the last automatic resume was decided: progress resets the limit.
+    auto_resume_mark: int = 0
+    elapsed: float = 0.0  # of the runs that have ended
+    runner_lost_policy: RunnerLostPolicy = RunnerLostPolicy.RESUME
+    uniqueness_key: str | None = None
+    python: str = ""
+    working_directory: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    omitted_variables: tuple[str, ...] = ()
+    input: InputFile | None = None
+    submitted_by: str = ""
+    operation: str | None = None
+    retry_count: int = 0
+    next_retry_time: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One life of a job's runner. A pid counts only together with its start time and the boot it belongs to."""
+
+    job_id: str
+    number: int
+    mark: str  # public id, in the environment of every process of the run
+    token_hash: str  # SHA-256 in hex
+    create_time: float
+    pid: int | None = None
+    process_start_ticks: int | None = None
+    boot_id: str | None = None
+    hello_time: float | None = None
+    end_time: float | None = None
+    end: RunEnd | None = None
+
+
+@dataclass(frozen=True)
+class TaskRef:
+    """A report applies only while the item still stands at this step with this epoch."""
+
+    step: int
+    item: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class PendingTask:
+    """What is handed to a runner."""
+
+    ref: TaskRef
+    key: str
+    position: int
+    payload_json: str
+    attempts_used: int
+    lost: int
+    previous: tuple[tuple[int, str], ...] = ()  # (step position, result as JSON)
+    saved_json: str = ""
+
+
+class ReportKind(StrEnum):
+    SUCCEEDED = "SUCCEEDED"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    LOST = "LOST"
+    RETURNED = "RETURNED"
+
+
+@dataclass(frozen=True)
+class Failure:
+    error_class: str
+    rule: str
+    message: str
+    traceback: str = ""
+    remedy: str = ""
+    retry_after: float = 0.0  # seconds
+
+
+@dataclass(frozen=True)
+class Child:
+    key: str
+    payload_json: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """How one execution of a task ended, as the runner saw it."""
+
+    ref: TaskRef
+    kind: ReportKind
+    start_time: float
+    end_time: float
+    label: str = ""
+    result_json: str = ""
+    folder: str = ""
+    failure: Failure | None = None
+    children: tuple[Child, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the append-only history. `id` is 0 until it is stored."""
+
+    kind: str
+    time: float
+    by: str
+    client: str = ""
+    message: str = ""
+    from_state: JobState | None = None
+    to_state: JobState | None = None
+    job_id: str = ""
+    id: int = 0
+    revision: int = 0

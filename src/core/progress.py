@@ -1,0 +1,163 @@
+"""Counts, percent, rate and ETA, derived from what the store counts and what is in flight.
+
+`succeeded + failed + skipped + upstream + in_flight + pending = total` holds by construction: what left the line and
+what is pending are computed here, never stored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from milepost.core.definition import PipelineDefinition
+from milepost.core.model import LabelCount, Outcome, StepCounts
+
+#: Seconds of history that the rate is taken over (P2).
+RATE_WINDOW = 60.0
+#: With less history than this, in seconds, a rate says nothing.
+RATE_MINIMUM = 1.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    total: int
+    total_known: bool
+    succeeded: int
+    failed: int
+    skipped: int
+    upstream: int
+    in_flight: int
+    pending: int
+
+    @property
+    def processed(self) -> int:
+        return self.succeeded + self.failed + self.skipped
+
+    @property
+    def remaining(self) -> int:
+        return self.pending + self.in_flight
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How many tasks had been processed at a time (Unix seconds)."""
+
+    time: float
+    processed: int
+
+
+def step_counts(
+    definition: PipelineDefinition, steps: Sequence[StepCounts], in_flight: Mapping[int, int]
+) -> tuple[Counts, ...]:
+    """Counts by step, in order. `in_flight`: tasks executing now by step position, as the runner last said."""
+    left_line: dict[int, int] = {}
+    result = []
+    for step, shape in zip(steps, definition.steps, strict=True):
+        upstream = left_line.get(shape.line, 0)
+        open_tasks = max(0, step.total - step.succeeded - step.failed - step.skipped - upstream)
+        executing = min(open_tasks, in_flight.get(step.position, 0))
+        result.append(
+            Counts(
+                total=step.total,
+                total_known=step.total_known,
+                succeeded=step.succeeded,
+                failed=step.failed,
+                skipped=step.skipped,
+                upstream=upstream,
+                in_flight=executing,
+                pending=open_tasks - executing,
+            )
+        )
+        left_line[shape.line] = upstream + step.failed + step.skipped
+    return tuple(result)
+
+
+def job_counts(definition: PipelineDefinition, counts: Sequence[Counts]) -> Counts:
+    """What a person means by "228 of 313": items of the item line, or the steps of a pipeline without items."""
+    line = [count for count, shape in zip(counts, definition.steps, strict=True) if shape.line == definition.item_line]
+    if definition.item_line == 0:
+        return Counts(
+            total=len(line),
+            total_known=True,
+            succeeded=sum(count.succeeded for count in line),
+            failed=sum(count.failed for count in line),
+            skipped=sum(count.skipped for count in line),
+            upstream=sum(count.upstream for count in line),
+            in_flight=sum(count.in_flight for count in line),
+            pending=sum(count.pending for count in line),
+        )
+    if not line:
+        return Counts(0, True, 0, 0, 0, 0, 0, 0)
+    failed = sum(count.failed for count in line)
+    skipped = sum(count.skipped for count in line)
+    total, succeeded = line[0].total, line[-1].succeeded
+    in_flight = min(sum(count.in_flight for count in line), total - succeeded - failed - skipped)
+    return Counts(
+        total=total,
+        total_known=line[0].total_known,
+        succeeded=succeeded,
+        failed=failed,
+        skipped=skipped,
+        upstream=0,
+        in_flight=in_flight,
+        pending=total - succeeded - failed - skipped - in_flight,
+    )
+
+
+def job_outcomes(definition: PipelineDefinition, steps: Sequence[StepCounts]) -> tuple[LabelCount, ...]:
+    """Where the items of the item line ended, by label; adds up to what is processed."""
+    line = [step for step, shape in zip(steps, definition.steps, strict=True) if shape.line == definition.item_line]
+    total: dict[tuple[Outcome, str], int] = {}
+    for step in line:
+        for entry in step.labels:
+            if entry.outcome is not Outcome.SUCCEEDED or step is line[-1] or definition.item_line == 0:
+                key = (entry.outcome, entry.label)
+                total[key] = total.get(key, 0) + entry.count
+    return tuple(LabelCount(outcome, label, count) for (outcome, label), count in sorted(total.items()) if count)
+
+
+def remaining(definition: PipelineDefinition, steps: Sequence[StepCounts]) -> int:
+    """Tasks that can still be executed; 0 exactly when nothing is left to do."""
+    return sum(count.remaining for count in step_counts(definition, steps, {}))
+
+
+def recorded(steps: Sequence[StepCounts]) -> int:
+    """Tasks with a record."""
+    return sum(step.succeeded + step.failed + step.skipped for step in steps)
+
+
+def is_open(definition: PipelineDefinition, steps: Sequence[StepCounts], position: int) -> bool:
+    """Whether tasks of this step may start now: a gated step waits until every step before it has ended."""
+    if not definition.is_gated(position):
+        return True
+    before = step_counts(definition, steps, {})[:position]
+    return all(count.remaining == 0 and count.total_known for count in before)
+
+
+def percent(counts: Sequence[Counts]) -> float:
+    """0 to 100, of what can still arrive at these steps; 100 only when nothing remains."""
+    possible = sum(count.total - count.upstream for count in counts)
+    processed = sum(count.processed for count in counts)
+    if not all(count.total_known for count in counts):
+        # The rest of the input is unknown: what is known must not look like all of it.
+        possible = max(possible, processed + 1)
+    return 100.0 * processed / possible if possible else 100.0
+
+
+def job_percent(definition: PipelineDefinition, counts: Sequence[Counts]) -> float:
+    """Over all tasks but the enumeration of items, so that one-item steps count as steps."""
+    return percent([c for c, shape in zip(counts, definition.steps, strict=True) if not shape.enumerates])
+
+
+def rate(samples: Sequence[Sample], now: float) -> float:
+    """Processed per second over the window that ends now; 0 without enough history."""
+    window = [sample for sample in samples if now - sample.time <= RATE_WINDOW]
+    if not window:
+        return 0.0
+    span = now - window[0].time
+    return (window[-1].processed - window[0].processed) / span if span >= RATE_MINIMUM else 0.0
+
+
+def eta(counts: Counts, items_per_second: float) -> float | None:
+    """Seconds until nothing remains; None until the total is known and something moves."""
+    if not counts.total_known or items_per_second <= 0 or counts.remaining == 0:
+        return None
+    return counts.remaining / items_per_second

@@ -1,0 +1,35 @@
+"""When a failed task is tried again."""
+
+from milepost.core.definition import RetryPolicy
+from milepost.core.model import Failure
+
+#: Classes that another attempt cannot mend.
+FINAL_CLASSES = frozenset(
+    {
+        "persistent",
+        "configuration",
+        "credentials",
+        "missing_dependency",
+        "bad_request",
+        "not_found",
+        "invalid_result",
+        "result_too_large",
+        "lost_worker",
+        "duplicate",
+        "bug",
+    }
+)
+#: A worker may die this often under a task before it counts as the task's fault (class lost_worker).
+LOST_LIMIT = 3
+
+
+def after_failure(policy: RetryPolicy, attempts_used: int, failure: Failure, now: float, jitter: float) -> float | None:
+    """Time of the next attempt, or None to give up.
+
+    `attempts_used` counts the one that just failed; `jitter` is in 0..1 and moves the delay down by up to a quarter, so
+    that tasks which failed together do not come back together. A Retry-After is never undercut.
+    """
+    if failure.error_class in FINAL_CLASSES or attempts_used >= policy.attempts:
+        return None
+    delay = min(policy.cap, policy.base * policy.factor ** min(attempts_used - 1, 60)) * (1 - 0.25 * jitter)
+    return now + max(delay, failure.retry_after)

@@ -1,0 +1,31 @@
+"""What is known of a running job beside the store: it is never durable, and gone when the daemon ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from milepost.core.progress import Sample
+
+
+@dataclass(frozen=True)
+class RunningTask:
+    """A task that executes now, as the runner last said. `start_time`: Unix seconds."""
+
+    step: int
+    item: int
+    key: str
+    attempt: int
+    start_time: float
+
+
+@dataclass(frozen=True)
+class Live:
+    """The runner's last heartbeat. `in_flight`: tasks executing by step position; `tasks`: the oldest, at most 100."""
+
+    in_flight: Mapping[int, int] = field(default_factory=dict)
+    tasks: tuple[RunningTask, ...] = ()
+    holding: bool = False
+    #: Tasks recorded over the last minute, by step position: for rates.
+    samples: Mapping[int, tuple[Sample, ...]] = field(default_factory=dict)
+
+
+IDLE = Live()
