@@ -40,7 +40,7 @@ async def open_writer(path: Path, synchronous: str) -> StoreConnection:
             raise
         return connection
 
-    return await StoreConnection(connect, iter_chunk_size=64)
+    return await _start(connect)
 
 
 async def open_reader(path: Path) -> StoreConnection:
@@ -49,7 +49,13 @@ async def open_reader(path: Path) -> StoreConnection:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    return await StoreConnection(connect, iter_chunk_size=64)
+    return await _start(connect)
+
+
+async def _start(connect: Callable[[], sqlite3.Connection]) -> StoreConnection:
+    connection = StoreConnection(connect, iter_chunk_size=64)
+    await connection
+    return connection
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

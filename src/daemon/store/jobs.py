@@ -1,12 +1,20 @@
 """Jobs with the counts of their steps: insert, find, list, save."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from milepost.core.definition import PipelineDefinition
-from milepost.core.model import Job, JobState
+from milepost.core.errors import Code, MilepostError
+from milepost.core.model import Job, JobState, LabelCount, Outcome, StepCounts
+from milepost.daemon.store import rows
+from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
+
+_QUERIES = load("jobs")
+#: How many candidates an ambiguous reference names.
+_CANDIDATES = 5
 
 
 def insert(tx: Transaction, job: Job, definition: PipelineDefinition) -> Job:
@@ -15,17 +23,33 @@ def insert(tx: Transaction, job: Job, definition: PipelineDefinition) -> Job:
     Returns the job as stored. Raises sqlite3.IntegrityError when another unfinished job holds the uniqueness key: ask
     `holder_of_key` first.
     """
-    raise NotImplementedError
+    sequence = tx.execute(_QUERIES.insert, _columns(job) | {"revision": tx.revision}).lastrowid
+    tx.executemany(_QUERIES.insert_label, [(sequence, name, value) for name, value in job.labels.items()])
+    tx.executemany(
+        _QUERIES.insert_step,
+        [(sequence, step.position, step.name, int(step.line == 0), int(step.line == 0)) for step in definition.steps],
+    )
+    tx.execute(_QUERIES.insert_root, (sequence,))
+    tx.touch(job.id)
+    return get(tx.connection, job.id)
 
 
 def save(tx: Transaction, job: Job) -> None:
     """Writes what lifecycle decisions change, and name, labels and priority; counts and operation have other owners."""
-    raise NotImplementedError
+    sequence = rows.sequence_of(tx.connection, job.id)
+    tx.execute(_QUERIES.update, _columns(job))
+    if dict(job.labels) != _labels(tx.connection, rows.dump([sequence])).get(sequence, {}):
+        tx.execute(_QUERIES.delete_labels, (sequence,))
+        tx.executemany(_QUERIES.insert_label, [(sequence, name, value) for name, value in job.labels.items()])
+    tx.touch(job.id)
 
 
 def get(db: sqlite3.Connection, job_id: str) -> Job:
     """Raises MilepostError(JOB_NOT_FOUND)."""
-    raise NotImplementedError
+    found = _select(db, "WHERE job.id = ?", (job_id,))
+    if not found:
+        raise rows.job_not_found(job_id)
+    return found[0]
 
 
 def resolve(db: sqlite3.Connection, reference: str) -> str:
@@ -33,23 +57,42 @@ def resolve(db: sqlite3.Connection, reference: str) -> str:
 
     Raises MilepostError: JOB_NOT_FOUND, or JOB_AMBIGUOUS with the candidates in its remedy.
     """
-    raise NotImplementedError
+    exact = db.execute(_QUERIES.last_id) if reference == "@last" else db.execute(_QUERIES.id_exists, (reference,))
+    if (row := exact.fetchone()) is not None:
+        return str(row["id"])
+    if not reference or reference == "@last":
+        raise rows.job_not_found(reference)
+    limit = _CANDIDATES + 1
+    candidates = db.execute(_QUERIES.by_name, (reference, limit)).fetchall()
+    if not candidates:
+        prefix = reference if reference.startswith("j-") else f"j-{reference}"
+        candidates = db.execute(_QUERIES.by_prefix, {"prefix": prefix, "limit": limit}).fetchall()
+    if not candidates:
+        raise rows.job_not_found(reference)
+    if len(candidates) > 1:
+        raise _ambiguous(reference, candidates)
+    return str(candidates[0]["id"])
 
 
 def by_ids(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[Job]:
     """Newest first; ids that are gone are left out. A fixed number of queries, however many jobs."""
-    raise NotImplementedError
+    wanted = rows.dump(list(job_ids))
+    return _select(db, "WHERE job.id IN (SELECT value FROM json_each(?)) ORDER BY job.sequence DESC", (wanted,))
 
 
 def page(
     db: sqlite3.Connection, clause: str, arguments: Sequence[Any], before_sequence: int | None, limit: int
 ) -> list[Job]:
     """Newest first. `clause`: SQL over the table `job` ("" for all) with its `?` arguments, from the filter."""
-    raise NotImplementedError
+    before = (1 << 62) if before_sequence is None else before_sequence
+    where = f"WHERE ({clause or '1'}) AND job.sequence < ? ORDER BY job.sequence DESC LIMIT ?"
+    return _select(db, where, (*arguments, before, limit))
 
 
 def count(db: sqlite3.Connection, clause: str, arguments: Sequence[Any]) -> int:
-    raise NotImplementedError
+    """How many jobs the clause matches."""
+    row = db.execute(f"{_QUERIES.count} WHERE {clause or '1'}", tuple(arguments)).fetchone()
+    return int(row[0])
 
 
 def changed_since(
@@ -61,23 +104,94 @@ def changed_since(
     after_sequence: int = 1 << 62,
 ) -> list[Job]:
     """Jobs after (revision, after_sequence), in that order; with the default: changed after this revision."""
-    raise NotImplementedError
+    where = (
+        f"WHERE (job.revision, job.sequence) > (?, ?) AND ({clause or '1'}) ORDER BY job.revision, job.sequence LIMIT ?"
+    )
+    return _select(db, where, (revision, after_sequence, *arguments, limit))
 
 
 def deleted_since(db: sqlite3.Connection, revision: int) -> list[str]:
     """Ids of the jobs removed after this revision."""
-    raise NotImplementedError
+    return [row["job_id"] for row in db.execute(_QUERIES.deleted_since, (revision,)).fetchall()]
 
 
 def in_states(db: sqlite3.Connection, states: Collection[JobState]) -> list[Job]:
     """Oldest first."""
-    raise NotImplementedError
+    where = "WHERE job.state IN (SELECT value FROM json_each(?)) ORDER BY job.sequence"
+    return _select(db, where, (rows.dump(list(states)),))
 
 
 def count_by_state(db: sqlite3.Connection) -> dict[JobState, int]:
-    raise NotImplementedError
+    """States that no job is in are left out."""
+    return {JobState(state): number for state, number in db.execute(_QUERIES.count_by_state).fetchall()}
 
 
 def holder_of_key(db: sqlite3.Connection, key: str, excluding: str = "") -> str | None:
     """Id of the unfinished job that holds this uniqueness key, other than `excluding`."""
-    raise NotImplementedError
+    row = db.execute(_QUERIES.holder_of_key, (key, excluding)).fetchone()
+    return None if row is None else str(row["id"])
+
+
+def _columns(job: Job) -> dict[str, Any]:  # Any: whatever SQLite stores
+    columns = {name: getattr(job, name) for name in Job.__dataclass_fields__}
+    return columns | {
+        "reason_json": rows.to_json(job.reason),
+        "stop_json": rows.to_json(job.stop),
+        "environment_json": rows.dump(dict(job.environment)),
+        "omitted_variables_json": rows.dump(list(job.omitted_variables)),
+        "input_json": rows.to_json(job.input),
+    }
+
+
+def _select(db: sqlite3.Connection, where: str, arguments: tuple[Any, ...]) -> list[Job]:
+    """Jobs with their steps and labels: five queries in all."""
+    found = db.execute(f"{_QUERIES.select} {where}", arguments).fetchall()
+    sequences = rows.dump([row["sequence"] for row in found])
+    steps, labels = _steps(db, sequences), _labels(db, sequences)
+    retrying = rows.dump([row["sequence"] for row in found if row["retry_count"]])
+    next_retry = {row["job"]: row["due"] for row in db.execute(_QUERIES.next_retry, (retrying,)).fetchall()}
+    return [
+        rows.job(row, tuple(steps[row["sequence"]]), labels.get(row["sequence"], {}), next_retry.get(row["sequence"]))
+        for row in found
+    ]
+
+
+def _labels(db: sqlite3.Connection, sequences: str) -> Mapping[int, dict[str, str]]:
+    labels: dict[int, dict[str, str]] = defaultdict(dict)
+    for row in db.execute(_QUERIES.labels, (sequences,)).fetchall():
+        labels[row["job"]][row["name"]] = row["value"]
+    return labels
+
+
+def _steps(db: sqlite3.Connection, sequences: str) -> Mapping[int, list[StepCounts]]:
+    labels: dict[tuple[int, int], list[LabelCount]] = defaultdict(list)
+    for row in db.execute(_QUERIES.step_labels, (sequences,)).fetchall():
+        labels[row["job"], row["step"]].append(LabelCount(Outcome(row["outcome"]), row["label"], row["count"]))
+    steps: dict[int, list[StepCounts]] = defaultdict(list)
+    for row in db.execute(_QUERIES.steps, (sequences,)).fetchall():
+        steps[row["job"]].append(
+            StepCounts(
+                position=row["position"],
+                name=row["name"],
+                total=row["total"],
+                total_known=bool(row["total_known"]),
+                succeeded=row["succeeded"],
+                failed=row["failed"],
+                skipped=row["skipped"],
+                labels=tuple(labels.get((row["job"], row["position"]), ())),
+                start_time=row["start_time"],
+                end_time=row["end_time"],
+            )
+        )
+    return steps
+
+
+def _ambiguous(reference: str, candidates: Sequence[sqlite3.Row]) -> MilepostError:
+    named = ", ".join(f"{row['id']} ({row['name']})" for row in candidates[:_CANDIDATES])
+    more = " and more" if len(candidates) > _CANDIDATES else ""
+    return MilepostError(
+        Code.JOB_AMBIGUOUS,
+        f"{reference!r} could mean several jobs.",
+        f"Name one of them by its id: {named}{more}.",
+        {"job": reference},
+    )

@@ -1,4 +1,4 @@
-"""Loads the SQL of a module: `queries = load("jobs")`, then `queries.by_id` is the text of its section `-- name: by_id`."""
+"""Loads the SQL of a module: after `q = load("jobs")`, `q.by_id` is the text of the section `-- name: by_id`."""
 
 import re
 from importlib import resources

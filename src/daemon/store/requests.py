@@ -2,14 +2,27 @@
 
 import sqlite3
 
+from milepost.core.errors import Code, MilepostError
+from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
+
+_QUERIES = load("requests")
 
 
 def recall(db: sqlite3.Connection, request_id: str, payload_hash: str) -> bytes | None:
     """What was answered to this request; None when it is new. Raises MilepostError(REQUEST_ID_REUSED)."""
-    raise NotImplementedError
+    row = db.execute(_QUERIES.get, (request_id,)).fetchone()
+    if row is None:
+        return None
+    if row["payload_hash"] != payload_hash:
+        raise MilepostError(
+            Code.REQUEST_ID_REUSED,
+            f"The request id {request_id!r} was used before, for something else.",
+            "Give each new request an id of its own.",
+        )
+    return bytes(row["response"])
 
 
 def remember(tx: Transaction, request_id: str, rpc: str, payload_hash: str, response: bytes, now: float) -> None:
     """In the same transaction as the request's effect."""
-    raise NotImplementedError
+    tx.execute(_QUERIES.insert, (request_id, rpc, payload_hash, response, now))

@@ -1,22 +1,31 @@
 """Runs: the lives of a job's runner. At most one of a job is open."""
 
 import sqlite3
+from dataclasses import asdict
 
 from milepost.core.model import Run, RunEnd
+from milepost.daemon.store import rows
+from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
+
+_QUERIES = load("runs")
 
 
 def insert(tx: Transaction, run: Run) -> None:
-    raise NotImplementedError
+    """Raises sqlite3.IntegrityError while another run of the job is open."""
+    tx.execute(_QUERIES.insert, asdict(run) | {"job": rows.sequence_of(tx.connection, run.job_id)})
+    tx.touch(run.job_id)
 
 
 def get(db: sqlite3.Connection, job_id: str, number: int) -> Run | None:
-    raise NotImplementedError
+    """None when there is no such run."""
+    row = db.execute(_QUERIES.get, (job_id, number)).fetchone()
+    return None if row is None else rows.run(row)
 
 
 def open_runs(db: sqlite3.Connection) -> list[Run]:
     """Runs not yet closed: a process may live for each."""
-    raise NotImplementedError
+    return [rows.run(row) for row in db.execute(_QUERIES.open).fetchall()]
 
 
 def identify(
@@ -29,9 +38,23 @@ def identify(
     hello_time: float | None = None,
 ) -> None:
     """Which process the run is; with `hello_time` also that it has said hello (the first time counts)."""
-    raise NotImplementedError
+    tx.execute(
+        _QUERIES.identify,
+        {
+            "job": rows.sequence_of(tx.connection, job_id),
+            "number": number,
+            "pid": pid,
+            "process_start_ticks": process_start_ticks,
+            "boot_id": boot_id,
+            "hello_time": hello_time,
+        },
+    )
 
 
 def close(tx: Transaction, job_id: str, number: int, end: RunEnd, now: float) -> None:
     """The run's process tree is gone. Its time is added to the job's elapsed; a closed run stays as it is."""
-    raise NotImplementedError
+    sequence = rows.sequence_of(tx.connection, job_id)
+    closed = tx.execute(_QUERIES.close, (end, now, sequence, number)).fetchall()
+    for row in closed:
+        tx.execute(_QUERIES.add_elapsed, (max(0.0, now - row["create_time"]), sequence))
+        tx.touch(job_id)

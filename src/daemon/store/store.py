@@ -1,12 +1,30 @@
 """The writer with its adaptive group commit, and the readers."""
 
+import asyncio
+import logging
+import os
+import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
+
+from milepost.core.errors import Code, MilepostError
+from milepost.daemon.store import failures
+from milepost.daemon.store.connection import StoreConnection, open_reader, open_writer
+from milepost.daemon.store.migrate import migrate
+from milepost.daemon.store.queries import load
 
 T = TypeVar("T")
+
+FILE_NAME = "store.db"
+READERS = 3
+#: Bytes of WAL after which the writer checkpoints.
+CHECKPOINT_SIZE = 16 * 1024 * 1024
+
+_QUERIES = load("store")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,21 +45,64 @@ class Transaction:
 
     def touch(self, job_id: str) -> None:
         """Stamps the job with this commit's revision; those who listen are told."""
-        raise NotImplementedError
+        if job_id not in self.touched:
+            self.connection.execute(_QUERIES.touch, (self.revision, job_id))
+            self.touched.add(job_id)
 
-    def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
-        return self.connection.execute(sql, parameters)
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
+        return self.connection.execute(sql, parameters)  # Any: whatever SQLite stores
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> sqlite3.Cursor:
         return self.connection.executemany(sql, rows)
 
 
+@dataclass
+class _Write(Generic[T]):
+    """A function that waits for the next commit, and who waits for it."""
+
+    function: Callable[[Transaction], T]
+    answer: asyncio.Future[T]
+
+    def resolve(self, result: "_Result") -> None:
+        if self.answer.done():  # its caller was cancelled; the commit stands
+            return
+        if result.error is not None:
+            self.answer.set_exception(result.error)
+        else:
+            self.answer.set_result(result.value)
+
+
+@dataclass
+class _Result:
+    value: Any = None  # Any: of the function's own type
+    error: Exception | None = None
+
+
+@dataclass
+class _Batch:
+    """What became of the functions that went into one commit. `commit` is None when they changed nothing."""
+
+    results: list[_Result] = field(default_factory=list)
+    commit: Commit | None = None
+
+
 class Store:
     """Opened with `await Store.open(folder)`, ended with `await close()`."""
 
-    path: Path
-    id: str
-    revision: int
+    def __init__(self, path: Path, store_id: str, revision: int, writer: StoreConnection) -> None:
+        self.path = path
+        self.id = store_id
+        self.revision = revision
+        self._writer = writer
+        self._readers: list[StoreConnection] = []
+        self._idle_readers: asyncio.LifoQueue[StoreConnection] = asyncio.LifoQueue()
+        self._queue: list[_Write[Any]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._listeners: list[Callable[[Commit], None]] = []
+        self._wal = path.with_name(path.name + "-wal")
+        self._wal_size_checkpointed = 0
+        self._task: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, folder: Path, synchronous: str = "FULL") -> Self:
@@ -49,11 +110,43 @@ class Store:
 
         Raises MilepostError: STATE_FOLDER_FOREIGN, STORE_NEWER, STORE_UNUSABLE, STORE_FULL.
         """
-        raise NotImplementedError
+        path = folder / FILE_NAME
+        try:
+            _prepare_file(folder, path)
+            writer = await open_writer(path, synchronous)
+        except (OSError, sqlite3.Error) as error:
+            raise failures.explain(error, path) from error
+        try:
+            store_id, revision = await writer.run(lambda connection: _open_schema(connection, path))
+            store = cls(path, store_id, revision, writer)
+            for _ in range(READERS):
+                store._add_reader(await open_reader(path))
+        except BaseException as error:
+            await writer.close()
+            if isinstance(error, OSError | sqlite3.Error):
+                raise failures.explain(error, path) from error
+            raise
+        store._task = asyncio.create_task(store._write_until_closed(), name="store writer")
+        return store
+
+    def _add_reader(self, reader: StoreConnection) -> None:
+        self._readers.append(reader)
+        self._idle_readers.put_nowait(reader)
 
     async def close(self) -> None:
         """Commits what was asked for, then closes. May be called twice."""
-        raise NotImplementedError
+        self._closing = True
+        self._wake.set()
+        task, self._task = self._task, None
+        if task is None:
+            return
+        try:
+            await task
+        finally:
+            for reader in self._readers:
+                await reader.close()
+            # The last connection to close checkpoints what is left: it must be the writer.
+            await self._writer.close()
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """Runs the function in the next commit and returns its result when that is durable.
@@ -62,12 +155,174 @@ class Store:
         cancel its function. Raises MilepostError STORE_FULL or STORE_UNUSABLE when the commit failed: then nothing of
         it has happened, and the store can be used again as soon as the cause is mended.
         """
-        raise NotImplementedError
+        self._refuse_when_closing()
+        write: _Write[T] = _Write(function, asyncio.get_running_loop().create_future())
+        self._queue.append(write)
+        self._wake.set()
+        return await write.answer
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Runs the function on a reader, in one snapshot that holds every commit answered so far."""
-        raise NotImplementedError
+        self._refuse_when_closing()
+        reader = await self._idle_readers.get()
+        try:
+            return await reader.run(lambda connection: _run_in_snapshot(connection, function))
+        except sqlite3.Error as error:
+            if failures.is_of_storage(error):
+                raise failures.explain(error, self.path) from error
+            raise
+        finally:
+            # Its thread takes one function after the other, so a cancelled caller's reader can be handed on at once.
+            self._idle_readers.put_nowait(reader)
 
     def listen(self, callback: Callable[[Commit], None]) -> None:
         """The callback is called on the loop after each commit that changed something."""
-        raise NotImplementedError
+        self._listeners.append(callback)
+
+    def _refuse_when_closing(self) -> None:
+        if self._closing:
+            raise MilepostError(Code.DAEMON_STOPPING, "The daemon is stopping.", "Try again when it runs again.")
+
+    async def _write_until_closed(self) -> None:
+        """The owned task: everything queued since the last commit goes into the next one."""
+        try:
+            while self._queue or not self._closing:
+                await self._wake.wait()
+                self._wake.clear()
+                batch, self._queue = self._queue, []
+                if batch:
+                    await self._commit(batch)
+        finally:
+            self._closing = True
+            for write in self._queue:
+                write.resolve(_Result(error=failures.explain(RuntimeError("its writer has ended"), self.path)))
+
+    async def _commit(self, batch: Sequence[_Write[Any]]) -> None:
+        revision = self.revision + 1
+        try:
+            done = await self._writer.run(lambda connection: commit_batch(connection, revision, batch))
+        except sqlite3.Error as error:
+            for write in batch:
+                write.resolve(_Result(error=failures.explain(error, self.path)))
+            return
+        if done.commit is not None:
+            self.revision = revision
+        for write, result in zip(batch, done.results, strict=True):
+            write.resolve(result)
+        if done.commit is not None:
+            for listener in self._listeners:
+                # Through the loop: a listener's mistake is reported by the loop and cannot end the writer.
+                asyncio.get_running_loop().call_soon(listener, done.commit)
+            await self._checkpoint_when_large()
+
+    async def _checkpoint_when_large(self) -> None:
+        try:
+            size = self._wal.stat().st_size
+            if size < self._wal_size_checkpointed:
+                self._wal_size_checkpointed = 0  # it has begun anew
+            if size - self._wal_size_checkpointed >= CHECKPOINT_SIZE:
+                self._wal_size_checkpointed = size
+                await self._writer.run(checkpoint)
+        except (OSError, sqlite3.Error):
+            # Nothing is lost: the WAL grows until a later checkpoint succeeds.
+            _LOG.exception("the WAL of %s could not be moved into the database", self.path)
+
+
+def commit_batch(connection: sqlite3.Connection, revision: int, batch: Sequence[_Write[Any]]) -> _Batch:
+    """One transaction around all functions, each in a savepoint of its own. Raises sqlite3.Error: nothing happened."""
+    done = _Batch()
+    changes = connection.total_changes
+    touched: set[str] = set()
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for write in batch:
+            transaction = Transaction(connection, revision)
+            result = _run_in_savepoint(connection, write.function, transaction)
+            if result.error is None:
+                touched |= transaction.touched
+            done.results.append(result)
+        if connection.total_changes == changes:
+            connection.execute("ROLLBACK")
+            return done
+        connection.execute(_QUERIES.set_revision, (revision,))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    done.commit = Commit(revision, frozenset(touched))
+    return done
+
+
+def _run_in_savepoint(
+    connection: sqlite3.Connection, function: Callable[[Transaction], T], transaction: Transaction
+) -> _Result:
+    connection.execute("SAVEPOINT write")
+    try:
+        value = function(transaction)
+    except Exception as error:
+        if failures.is_of_storage(error):
+            raise
+        if not connection.in_transaction:
+            raise sqlite3.OperationalError("the transaction was ended from within") from error
+        connection.execute("ROLLBACK TO write")
+        connection.execute("RELEASE write")
+        return _Result(error=error)
+    connection.execute("RELEASE write")
+    return _Result(value)
+
+
+def _run_in_snapshot(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return function(connection)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Moves the WAL into the database as far as readers allow; PASSIVE waits for nobody."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _prepare_file(folder: Path, path: Path) -> None:
+    """The folder is private (0700) and ours, and so is the file (0600), before SQLite opens it.
+
+    SQLite gives `-wal` and `-shm` the permissions of the file itself.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_foreign(folder)
+    folder.chmod(0o700)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        _refuse_foreign(path)
+        path.chmod(0o600)
+    else:
+        _make_durable(folder)
+
+
+def _make_durable(folder: Path) -> None:
+    """A new name in the folder survives a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_foreign(path: Path) -> None:
+    owner = path.stat(follow_symlinks=path.is_dir()).st_uid
+    if owner != os.geteuid():
+        raise MilepostError(
+            Code.STATE_FOLDER_FOREIGN,
+            f"{path} belongs to another user (uid {owner}).",
+            "Choose a state folder of your own with --state-dir.",
+        )
+
+
+def _open_schema(connection: sqlite3.Connection, path: Path) -> tuple[str, int]:
+    migrate(connection, path, secrets.token_hex(8))
+    row = connection.execute(_QUERIES.identity).fetchone()
+    return row["store_id"], row["revision"]

@@ -1,10 +1,15 @@
 """Tasks that wait: pages for runners, retries that come due, whether a task handed out still counts."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable
 
 from milepost.core.model import PendingTask, TaskRef
+from milepost.daemon.store import rows
+from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
+
+_QUERIES = load("tasks")
 
 
 def pending(db: sqlite3.Connection, job_id: str, step: int, after_item: int, limit: int) -> list[PendingTask]:
@@ -12,24 +17,60 @@ def pending(db: sqlite3.Connection, job_id: str, step: int, after_item: int, lim
 
     With the results of earlier steps of the same item, and what task.save() kept.
     """
-    raise NotImplementedError
+    sequence = rows.sequence_of(db, job_id)
+    found = db.execute(_QUERIES.pending, (sequence, step, after_item, limit)).fetchall()
+    previous: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    wanted = {"job": sequence, "step": step, "items": rows.dump([row["id"] for row in found])}
+    for row in db.execute(_QUERIES.results_before, wanted).fetchall():
+        previous[row["item"]].append((row["step"], row["result_json"]))
+    return [
+        PendingTask(
+            ref=TaskRef(step, row["id"], row["epoch"]),
+            key=row["key"],
+            position=row["position"],
+            payload_json=row["payload_json"],
+            attempts_used=row["attempts_used"],
+            lost=row["lost"],
+            previous=tuple(previous.get(row["id"], ())),
+            saved_json=row["saved_json"] or "",
+        )
+        for row in found
+    ]
 
 
 def pending_steps(db: sqlite3.Connection, job_id: str) -> list[int]:
     """Positions of the steps that have a PENDING item, ascending."""
-    raise NotImplementedError
+    sequence = rows.sequence_of(db, job_id)
+    return [row["position"] for row in db.execute(_QUERIES.pending_steps, (sequence,)).fetchall()]
 
 
 def release_due(tx: Transaction, now: float) -> set[str]:
     """Retries whose time has come wait for execution again. Returns the ids of their jobs."""
-    raise NotImplementedError
+    released = set()
+    for (sequence,) in tx.execute(_QUERIES.jobs_retrying).fetchall():
+        due = tx.execute(_QUERIES.due, (sequence, now)).fetchall()
+        if not due:
+            continue
+        tx.execute(_QUERIES.release_due, (sequence, now))
+        tx.executemany(_QUERIES.count_released, [(row["count"], sequence, row["step"]) for row in due])
+        job_id = str(tx.execute(_QUERIES.job_id, (sequence,)).fetchone()["id"])
+        tx.touch(job_id)
+        released.add(job_id)
+    return released
 
 
 def next_due(db: sqlite3.Connection) -> float | None:
     """Time of the next retry of any job."""
-    raise NotImplementedError
+    due: float | None = db.execute(_QUERIES.next_due).fetchone()[0]
+    return due
 
 
 def still_current(db: sqlite3.Connection, job_id: str, refs: Iterable[TaskRef]) -> set[TaskRef]:
     """Those of the tasks that a report would still apply to."""
-    raise NotImplementedError
+    sequence = rows.sequence_of(db, job_id)
+
+    def stands(ref: TaskRef) -> bool:
+        row = db.execute(_QUERIES.standing, (sequence, ref.item)).fetchone()
+        return row is not None and (row["step"], row["epoch"]) == (ref.step, ref.epoch)
+
+    return {ref for ref in refs if stands(ref)}

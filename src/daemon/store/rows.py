@@ -1,0 +1,144 @@
+"""Rows of the database as values of the model, and back."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from milepost.core.errors import Code, MilepostError
+from milepost.core.model import (
+    Event,
+    Failure,
+    InputFile,
+    Job,
+    JobState,
+    Reason,
+    Run,
+    RunEnd,
+    RunnerLostPolicy,
+    StepCounts,
+    Stop,
+)
+from milepost.daemon.store.queries import load
+
+_QUERIES = load("rows")
+
+
+def sequence_of(db: sqlite3.Connection, job_id: str) -> int:
+    """The number that a job's rows carry. Raises MilepostError(JOB_NOT_FOUND)."""
+    row = db.execute(_QUERIES.sequence, (job_id,)).fetchone()
+    if row is None:
+        raise job_not_found(job_id)
+    return int(row[0])
+
+
+def job_not_found(reference: str) -> MilepostError:
+    return MilepostError(
+        Code.JOB_NOT_FOUND,
+        f"There is no job {reference!r}.",
+        "List the jobs there are: milepost ls.",
+        {"job": reference},
+    )
+
+
+def to_json(value: Reason | Stop | InputFile | Failure | None) -> str | None:
+    return None if value is None else dump(asdict(value))
+
+
+def dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def failure(text: str | None) -> Failure | None:
+    return None if text is None else Failure(**json.loads(text))
+
+
+def job(row: sqlite3.Row, steps: tuple[StepCounts, ...], labels: Mapping[str, str], next_retry: float | None) -> Job:
+    """`row`: of `SELECT job.*, …, operation, retry_count`."""
+    reason, stop, input_file = row["reason_json"], row["stop_json"], row["input_json"]
+    return Job(
+        id=row["id"],
+        sequence=row["sequence"],
+        name=row["name"],
+        state=JobState(row["state"]),
+        pipeline=row["pipeline"],
+        source_json=row["source_json"],
+        definition_json=row["definition_json"],
+        parameters_json=row["parameters_json"],
+        queue=row["queue"],
+        priority=row["priority"],
+        create_time=row["create_time"],
+        activity_time=row["activity_time"],
+        revision=row["revision"],
+        steps=steps,
+        labels=labels,
+        reason=None if reason is None else Reason(**json.loads(reason)),
+        stop=None if stop is None else _stop(json.loads(stop)),
+        stop_revision=row["stop_revision"],
+        start_time=row["start_time"],
+        end_time=row["end_time"],
+        scheduled_time=row["scheduled_time"],
+        queue_time=row["queue_time"],
+        run_count=row["run_count"],
+        resume_count=row["resume_count"],
+        auto_resume_count=row["auto_resume_count"],
+        auto_resume_mark=row["auto_resume_mark"],
+        elapsed=row["elapsed"],
+        runner_lost_policy=RunnerLostPolicy(row["runner_lost_policy"]),
+        uniqueness_key=row["uniqueness_key"],
+        python=row["python"],
+        working_directory=row["working_directory"],
+        environment=json.loads(row["environment_json"]),
+        omitted_variables=tuple(json.loads(row["omitted_variables_json"])),
+        input=None if input_file is None else InputFile(**json.loads(input_file)),
+        submitted_by=row["submitted_by"],
+        operation=row["operation"],
+        retry_count=row["retry_count"],
+        next_retry_time=next_retry,
+    )
+
+
+def run(row: sqlite3.Row) -> Run:
+    return Run(
+        job_id=row["job_id"],
+        number=row["number"],
+        mark=row["mark"],
+        token_hash=row["token_hash"],
+        create_time=row["create_time"],
+        pid=row["pid"],
+        process_start_ticks=row["process_start_ticks"],
+        boot_id=row["boot_id"],
+        hello_time=row["hello_time"],
+        end_time=row["end_time"],
+        end=None if row["end"] is None else RunEnd(row["end"]),
+    )
+
+
+def event(row: sqlite3.Row) -> Event:
+    return Event(
+        kind=row["kind"],
+        time=row["time"],
+        by=row["by"],
+        client=row["client"],
+        message=row["message"],
+        from_state=_state(row["from_state"]),
+        to_state=_state(row["to_state"]),
+        job_id=row["job_id"],
+        id=row["id"],
+        revision=row["revision"],
+    )
+
+
+def _stop(document: dict[str, Any]) -> Stop:  # Any: a JSON object that this module wrote
+    return Stop(
+        target=JobState(document["target"]),
+        force=document["force"],
+        by=document["by"],
+        reason=Reason(**document["reason"]),
+        time=document["time"],
+    )
+
+
+def _state(name: str | None) -> JobState | None:
+    return None if name is None else JobState(name)

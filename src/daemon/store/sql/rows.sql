@@ -1,0 +1,2 @@
+-- name: sequence
+SELECT sequence FROM job WHERE id = ?;

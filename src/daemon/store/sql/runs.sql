@@ -1,0 +1,24 @@
+-- name: insert
+INSERT INTO run (
+    job, number, mark, token_hash, create_time, pid, process_start_ticks, boot_id, hello_time, end_time, end
+) VALUES (
+    :job, :number, :mark, :token_hash, :create_time, :pid, :process_start_ticks, :boot_id, :hello_time, :end_time, :end
+);
+
+-- name: get
+SELECT job.id AS job_id, run.* FROM run JOIN job ON job.sequence = run.job WHERE job.id = ? AND number = ?;
+
+-- name: open
+SELECT job.id AS job_id, run.* FROM run JOIN job ON job.sequence = run.job WHERE run.end IS NULL ORDER BY job.sequence;
+
+-- name: identify
+UPDATE run SET pid = :pid, process_start_ticks = :process_start_ticks, boot_id = :boot_id,
+    hello_time = coalesce(hello_time, :hello_time)
+WHERE job = :job AND number = :number;
+
+-- name: close
+UPDATE run SET end = ?, end_time = ? WHERE job = ? AND number = ? AND end IS NULL
+RETURNING create_time;
+
+-- name: add_elapsed
+UPDATE job SET elapsed = elapsed + ? WHERE sequence = ?;

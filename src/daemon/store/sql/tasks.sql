@@ -1,0 +1,46 @@
+-- name: pending
+SELECT item.id, item.epoch, item.key, item.position, item.payload_json, item.attempts_used, item.lost,
+    saved.state_json AS saved_json
+FROM item LEFT JOIN saved ON saved.job = item.job AND saved.step = item.step AND saved.item = item.id
+WHERE item.job = ? AND item.step = ? AND item.id > ? AND item.state = 'PENDING'
+ORDER BY item.id LIMIT ?;
+
+-- name: results_before
+-- Results of earlier steps of these items: an item has records on its own line only.
+SELECT task.item, task.step, task.result_json
+FROM json_each(:items) AS wanted
+    CROSS JOIN step
+    CROSS JOIN task
+WHERE step.job = :job AND step.position < :step
+    AND task.job = :job AND task.step = step.position AND task.item = wanted.value
+    AND task.result_json <> ''
+ORDER BY task.item, task.step;
+
+-- name: pending_steps
+SELECT position FROM step
+WHERE job = ?1 AND EXISTS (
+    SELECT 1 FROM item WHERE item.job = ?1 AND item.step = step.position AND item.state = 'PENDING'
+)
+ORDER BY position;
+
+-- name: jobs_retrying
+SELECT DISTINCT job FROM step WHERE retrying > 0;
+
+-- name: due
+SELECT step, count(*) AS count FROM item WHERE job = ? AND state = 'RETRY' AND due <= ? GROUP BY step;
+
+-- name: release_due
+UPDATE item SET state = 'PENDING', due = NULL WHERE job = ? AND state = 'RETRY' AND due <= ?;
+
+-- name: count_released
+UPDATE step SET retrying = retrying - ? WHERE job = ? AND position = ?;
+
+-- name: job_id
+SELECT id FROM job WHERE sequence = ?;
+
+-- name: next_due
+SELECT min((SELECT min(due) FROM item WHERE item.job = retrying.job AND item.state = 'RETRY'))
+FROM (SELECT DISTINCT job FROM step WHERE retrying > 0) AS retrying;
+
+-- name: standing
+SELECT step, epoch FROM item WHERE job = ? AND id = ? AND state = 'PENDING';
