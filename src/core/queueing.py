@@ -9,13 +9,14 @@ DEFAULT_QUEUE = "default"
 
 @dataclass(frozen=True)
 class Limits:
-    """How many jobs may hold a slot, in all and by queue; a queue that is not named has the limit of all."""
+    """How many jobs may hold a slot: in all, in the queues that are named, and in each other queue."""
 
     running: int
     by_queue: Mapping[str, int]
+    other_queue: int
 
     def of(self, queue: str) -> int:
-        return self.by_queue.get(queue, self.running)
+        return self.by_queue.get(queue, self.other_queue)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,151 @@
+"""Commands of a client on a job: core decides, one transaction records it, then reconcile makes it fact."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from milepost.core import actions, lifecycle
+from milepost.core.definition import PipelineDefinition, from_json
+from milepost.core.errors import Code, MilepostError
+from milepost.core.lifecycle import Circumstances, Decision, Effect, Request
+from milepost.core.model import ENDED_STATES, Command, Event, Job
+from milepost.daemon.store import events, jobs, operations, requests
+from milepost.daemon.store.store import Store, Transaction
+
+#: Name of the sentinel file that pauses a job (in its folder) or all jobs (in the state folder) (J14).
+PAUSE_FILE = "PAUSE"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One command as a client sent it. `payload_hash` tells a repetition of `request_id` from its misuse."""
+
+    command: Command
+    request_id: str
+    payload_hash: str
+    by: str
+    client: str
+    reason: str = ""
+    step: str | None = None
+    retry_failed: bool = False
+    item_keys: tuple[str, ...] = ()
+    error_class: str = ""
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """What became of a command. `message` says it in words for a person."""
+
+    job_id: str
+    message: str
+    retried: int
+    revision: int
+
+
+class Commands:
+    """Applies commands. `changed` is told the id of each job whose intent has changed."""
+
+    def __init__(self, store: Store, folder: Path, changed: Callable[[str], Awaitable[None]]) -> None:
+        self._store = store
+        self._folder = folder
+        self._changed = changed
+
+    async def control(self, reference: str, asked: Asked) -> Controlled:
+        """Raises MilepostError when the job is not found or the command not allowed; then nothing has changed."""
+
+        def transact(tx: Transaction) -> Controlled:
+            return self._apply(tx, reference, asked, time.time())
+
+        controlled = await self._store.write(transact)
+        if asked.command is Command.RESUME:
+            (self._folder / "jobs" / controlled.job_id / PAUSE_FILE).unlink(missing_ok=True)
+        await self._changed(controlled.job_id)
+        return controlled
+
+    def circumstances(self, tx: Transaction, job: Job) -> Circumstances:
+        holder = None
+        if job.uniqueness_key is not None and job.state in ENDED_STATES:
+            holder = jobs.holder_of_key(tx.connection, job.uniqueness_key, job.id)
+        sentinel = self._folder / PAUSE_FILE
+        return Circumstances(key_holder=holder, pause_file=str(sentinel) if sentinel.exists() else None)
+
+    def _apply(self, tx: Transaction, reference: str, asked: Asked, now: float) -> Controlled:
+        if asked.request_id:
+            answer = requests.recall(tx.connection, asked.request_id, asked.payload_hash)
+            if answer is not None:
+                return Controlled(**json.loads(answer))
+        job = jobs.get(tx.connection, jobs.resolve(tx.connection, reference))
+        definition = from_json(job.definition_json)
+        first_step = _first_step(definition, asked)
+        request = Request(asked.by, now, asked.reason)
+        decision = lifecycle.decide(job, asked.command, request, self.circumstances(tx, job))
+        changed = decision.job
+        if changed.stop != job.stop:
+            changed = replace(changed, stop_revision=tx.revision)
+        jobs.save(tx, replace(changed, activity_time=now))
+        event_id = events.append(tx, job.id, _event(job, definition, asked, decision, now))
+        retried = _rewrite_records(tx, job, definition, asked, decision, first_step, event_id, now)
+        message = f"{job.id} {actions.effect_text(job, definition, decision)}."
+        controlled = Controlled(job.id, message, retried, tx.revision)
+        if asked.request_id:
+            answer = json.dumps(asdict(controlled)).encode()
+            requests.remember(tx, asked.request_id, asked.command, asked.payload_hash, answer, now)
+        return controlled
+
+
+def _first_step(definition: PipelineDefinition, asked: Asked) -> int:
+    return definition.step_named(asked.step).position if asked.step is not None else 0
+
+
+def _event(job: Job, definition: PipelineDefinition, asked: Asked, decision: Decision, now: float) -> Event:
+    text = actions.effect_text(job, definition, decision)
+    reason = f" ({asked.reason})" if asked.reason else ""
+    return Event(
+        kind=f"{asked.command}_REQUESTED",
+        time=now,
+        by=asked.by,
+        client=asked.client,
+        message=text + reason,
+        from_state=job.state,
+        to_state=decision.job.state,
+    )
+
+
+def _rewrite_records(
+    tx: Transaction,
+    job: Job,
+    definition: PipelineDefinition,
+    asked: Asked,
+    decision: Decision,
+    first_step: int,
+    event_id: int,
+    now: float,
+) -> int:
+    """Begins what must happen to the job's records; returns how many failed tasks will run again."""
+    match decision.effect:
+        case Effect.STOP_TO_REWIND | Effect.REWIND:
+            operations.begin(tx, job.id, operations.Rewind(first_step), event_id)
+            return 0
+        case Effect.RETRY_IN_PLACE | Effect.RETRY_AND_ENQUEUE:
+            return _begin_retry(tx, job, operations.Retry(asked.item_keys, asked.error_class), event_id)
+        case Effect.ENQUEUE if asked.retry_failed and any(step.failed for step in job.steps):
+            return _begin_retry(tx, job, operations.Retry(), event_id)
+        case _ if decision.reopens_root:
+            return int(operations.reopen_root(tx, job.id, definition, event_id, now))
+        case _:
+            return 0
+
+
+def _begin_retry(tx: Transaction, job: Job, retry: operations.Retry, event_id: int) -> int:
+    count = operations.count_failed(tx.connection, job.id, retry)
+    if count == 0:
+        raise MilepostError(
+            Code.NOTHING_FAILED,
+            f"Nothing of {job.id} that failed is meant by this.",
+            f"See what failed: milepost items {job.id} --state FAILED.",
+            {"job": job.id},
+        )
+    operations.begin(tx, job.id, retry, event_id)
+    return count

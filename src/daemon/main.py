@@ -1,0 +1,200 @@
+"""`milepostd`: wires the parts together, serves until it is told to stop, and ends in order.
+
+The order of the start is the order of trust: nobody else's folder, the only daemon on it, a store that can be read;
+then the runners that outlived the last daemon are met, then clients.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from milepost.daemon.rpc.server import Serving, build_server
+from milepost.daemon.sdk_copy import copy_sdk
+from milepost.daemon.submit import Submit, remove_orphan_folders
+from milepost.daemon.watch import Hub
+
+from milepost.common import paths
+from milepost.common.processes import MARK_VARIABLE
+from milepost.common.settings import DEFAULT_QUEUE_LIMIT, DESCRIPTIONS, Settings, load_settings
+from milepost.core.errors import Code, MilepostError
+from milepost.core.model import ACTIVE_STATES, Command
+from milepost.core.queueing import Limits
+from milepost.daemon.commands import Asked, Commands
+from milepost.daemon.dispatch import Dispatch
+from milepost.daemon.reconcile import Reconcile, Rules
+from milepost.daemon.runners import Runners
+from milepost.daemon.store import jobs
+from milepost.daemon.store.store import Store
+from milepost.v1 import daemon_service_pb2 as pb
+
+#: Seconds that open calls get to end when the daemon stops.
+STOP_GRACE = 2.0
+#: Seconds that a drain waits for the running jobs to pause.
+DRAIN_TIMEOUT = 3600.0
+
+logger = logging.getLogger("milepostd")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 stopped as asked, 1 failed, 2 wrong settings or a folder that cannot be used."""
+    if sys.platform != "linux":
+        print("error: Milepost runs on Linux only.", file=sys.stderr)
+        return 2
+    _leave_the_job_that_started_us()
+    os.umask(0o077)
+    flags = vars(_parser().parse_args(arguments))
+    try:
+        settings = load_settings(flags, os.environ)
+        _log_to_stderr(settings.log_level)
+        lock = _take_folder(settings.state_dir)
+        try:
+            asyncio.run(_serve(settings))
+        finally:
+            os.close(lock)
+    except MilepostError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.remedy:
+            print(f"next: {error.remedy}", file=sys.stderr)
+        return 2
+    except BaseExceptionGroup:
+        logger.exception("the daemon has failed; runners go on, and the next daemon takes them over")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="milepostd",
+        description="Owns the jobs of one state folder and serves them to clients on a local socket.",
+        epilog="Clients start it by themselves; systemd may run it as: milepostd --state-dir %S/milepost",
+    )
+    for name, description in DESCRIPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=description)
+    return parser
+
+
+def _leave_the_job_that_started_us() -> None:
+    """A daemon that was started from inside a job must not be found and ended as a part of it.
+
+    The mark is looked for in the environment a process was started with, so only a new start drops it.
+    """
+    if os.environ.get(MARK_VARIABLE):
+        environment = {**os.environ, MARK_VARIABLE: ""}
+        os.execve(sys.executable, [sys.executable, "-m", "milepost.daemon.main", *sys.argv[1:]], environment)  # noqa: S606
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _take_folder(folder: Path) -> int:
+    """The lock of the state folder, held as long as its descriptor is open: the kernel frees it with the process.
+
+    Raises MilepostError(DAEMON_ALREADY_RUNNING, STATE_FOLDER_FOREIGN).
+    """
+    paths.ensure_private_folder(folder)
+    descriptor = os.open(folder / paths.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise MilepostError(
+            Code.DAEMON_ALREADY_RUNNING,
+            f"Another daemon already serves {folder}.",
+            "Use that one, or stop it first: milepost daemon stop.",
+        ) from None
+    return descriptor
+
+
+class Daemon:
+    """The parts of a running daemon, and how they end."""
+
+    def __init__(self, settings: Settings, store: Store, socket: Path) -> None:
+        folder = settings.state_dir
+        self.settings = settings
+        self.store = store
+        self.stopping = asyncio.Event()
+        sdk_folder = copy_sdk(folder)
+        self.hub = Hub(store)
+        self.runners = Runners(folder, str(socket), self._wake)
+        self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)
+        self.commands = Commands(store, folder, self._intent_changed)
+        limits = Limits(settings.max_running_jobs, settings.queues, DEFAULT_QUEUE_LIMIT)
+        rules = Rules(limits, settings.auto_resume_limit)
+        self.reconcile = Reconcile(store, folder, self.dispatch, self.commands, self.runners, rules)
+        self.submit = Submit(store, folder, sdk_folder, self._wake)
+
+    def _wake(self) -> None:
+        self.reconcile.wake()
+
+    async def _intent_changed(self, job_id: str) -> None:
+        await self.dispatch.refresh(job_id)
+        self.reconcile.wake()
+
+    async def drain(self, mode: "pb.DrainMode.ValueType", by: str, client: str) -> list[str]:
+        """Treats the running jobs as told, then lets the daemon stop. Returns their ids."""
+        running = await self.store.read(lambda db: jobs.in_states(db, ACTIVE_STATES))
+        ids = [job.id for job in running]
+        self.reconcile.start_nothing()
+        if mode in (pb.DRAIN_MODE_PAUSE, pb.DRAIN_MODE_KILL):
+            command = Command.PAUSE_NOW if mode == pb.DRAIN_MODE_KILL else Command.PAUSE
+            for job in running:
+                await self._pause(job.id, command, by, client)
+            await asyncio.wait_for(self._all_ended(), DRAIN_TIMEOUT)
+        asyncio.get_running_loop().call_soon(self.stopping.set)
+        return ids
+
+    async def _pause(self, job_id: str, command: Command, by: str, client: str) -> None:
+        try:
+            await self.commands.control(job_id, Asked(command, "", "", by, client, reason="the daemon stops"))
+        except MilepostError as error:
+            logger.info("%s is left as it is: %s", job_id, error)
+
+    async def _all_ended(self) -> None:
+        committed = asyncio.Event()
+        self.store.listen(lambda _: committed.set())
+        while await self.store.read(lambda db: jobs.in_states(db, ACTIVE_STATES)):
+            committed.clear()
+            await committed.wait()
+
+
+async def _serve(settings: Settings) -> None:
+    store = await Store.open(settings.state_dir, settings.store_synchronous)
+    try:
+        await remove_orphan_folders(store, settings.state_dir)
+        socket = paths.place_socket(settings.state_dir, settings.socket, os.environ)
+        daemon = Daemon(settings, store, socket)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, daemon.stopping.set)
+        server = await build_server(daemon, socket)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(daemon.hub.run())
+            group.create_task(daemon.reconcile.run())
+            group.create_task(_stop_in_order(daemon, server))
+            await server.start()
+            logger.info("serving %s on %s", settings.state_dir, socket)
+    finally:
+        await store.close()
+
+
+async def _stop_in_order(daemon: Daemon, server: Serving) -> None:
+    """Clients first, then the loops, the store last: nothing is cut off that somebody still waits for."""
+    await daemon.stopping.wait()
+    logger.info("stopping; runners go on")
+    daemon.hub.close()
+    await server.stop(STOP_GRACE)
+    daemon.reconcile.stop()
+    daemon.runners.forget()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,304 @@
+"""Compares what should be with what is, and acts until they agree: start, adopt, end and reap runners.
+
+One loop for boot, recovery and every day: periodic, woken when something changed, and re-entrant. It reads the rows
+(intent) and the processes (evidence) each time anew and remembers nothing that a restart would miss.
+
+What takes long (ending a tree, checking an input, rewriting records) is done beside the loop, one piece of work a job
+at a time.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from milepost.daemon.submit import verify_input
+
+from milepost.core import lifecycle, queueing
+from milepost.core.definition import from_json
+from milepost.core.errors import MilepostError
+from milepost.core.model import ACTIVE_STATES, Command, Event, Job, JobState, Reason, Run, RunEnd
+from milepost.core.queueing import Limits, Queued
+from milepost.daemon import runners
+from milepost.daemon.commands import PAUSE_FILE, Asked, Commands
+from milepost.daemon.dispatch import Dispatch, token_hash
+from milepost.daemon.records import take_in
+from milepost.daemon.runners import Runners
+from milepost.daemon.store import events, jobs, operations, runs, tasks
+from milepost.daemon.store.store import Store, Transaction
+
+#: Longest time between two looks: a sentinel file is seen within 2 s (J14).
+INTERVAL = 1.0
+#: A forced stop gives the runner this long to end its tree and deliver what it has, then the daemon kills it.
+FORCE_GRACE = 1.0
+#: A runner that has not said hello after this time will not any more.
+HELLO_GRACE = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Settings that reconcile goes by."""
+
+    limits: Limits
+    auto_resume_limit: int
+
+
+class Reconcile:
+    def __init__(
+        self, store: Store, folder: Path, dispatch: Dispatch, commands: Commands, processes: Runners, rules: Rules
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._dispatch = dispatch
+        self._commands = commands
+        self._runners = processes
+        self._rules = rules
+        self._wake = asyncio.Event()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+        self._starting = True
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def start_nothing(self) -> None:
+        """The daemon is about to end: queued jobs stay queued."""
+        self._starting = False
+
+    def stop(self) -> None:
+        """Ends the loop after the work that is under way; runners go on."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until `stop`. A failure in it ends the daemon: it must not run on half blind."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping:
+                self._wake.clear()
+                await self._look(group)
+                try:
+                    await asyncio.wait_for(self._wake.wait(), await self._pause())
+                except TimeoutError:
+                    continue
+            for work in self._busy.values():
+                work.cancel()
+
+    async def _pause(self) -> float:
+        due = await self._store.read(tasks.next_due)
+        return INTERVAL if due is None else min(INTERVAL, max(0.0, due - time.time()))
+
+    async def _look(self, group: asyncio.TaskGroup) -> None:
+        await self._release_retries()
+        open_runs = {run.job_id: run for run in await self._store.read(runs.open_runs)}
+        present = await self._store.read(operations.unsettled_jobs)
+        await self._heed_pause_files(present)
+        for job in present:
+            run = open_runs.get(job.id)
+            if job.operation == "RETRY" or (job.operation and run is None):
+                self._do(group, job.id, self._rewrite(job))
+            elif run is not None:
+                self._do(group, job.id, self._tend(job, run))
+            elif job.state is JobState.SCHEDULED and (job.scheduled_time or 0.0) <= time.time():
+                await self._store.write(lambda tx, j=job: _start_time_reached(tx, j.id))
+                self.wake()
+        for job_id in self._startable(present) if self._starting else ():
+            self._do(group, job_id, self._start(job_id))
+
+    def _do(self, group: asyncio.TaskGroup, job_id: str, work: Coroutine[None, None, None]) -> None:
+        """One piece of work a job at a time; what is still to be done is seen at the next look."""
+        if job_id in self._busy:
+            work.close()
+            return
+        task = group.create_task(work)
+        self._busy[job_id] = task
+        task.add_done_callback(lambda _: self._busy.pop(job_id, None))
+
+    # --- time and files ---
+
+    async def _release_retries(self) -> None:
+        now = time.time()
+        due = await self._store.read(tasks.next_due)
+        if due is not None and due <= now:
+            for job_id in await self._store.write(lambda tx: tasks.release_due(tx, now)):
+                await self._dispatch.refresh(job_id, look_everywhere=True)
+
+    async def _heed_pause_files(self, present: list[Job]) -> None:
+        everywhere = (self._folder / PAUSE_FILE).exists()
+        for job in present:
+            if job.state not in (JobState.RUNNING, JobState.QUEUED):
+                continue
+            own = self._folder / "jobs" / job.id / PAUSE_FILE
+            if everywhere or own.exists():
+                where = self._folder / PAUSE_FILE if everywhere else own
+                asked = Asked(Command.PAUSE, "", "", "daemon", "", reason=f"the file {where} is there")
+                try:
+                    await self._commands.control(job.id, asked)
+                except MilepostError as error:
+                    logger.info("%s is not paused by %s: %s", job.id, where, error)
+
+    # --- a run ---
+
+    async def _tend(self, job: Job, run: Run) -> None:
+        """A run is open: does its runner live, and should it?"""
+        identity = runners.identity_of(run)
+        if not runners.is_alive(run):
+            if identity is None and await self._may_still_come(run):
+                return
+            await self._reap(job, run)
+            return
+        assert identity is not None
+        self._runners.watch(identity)
+        await self._dispatch.show(job)
+        if job.stop is not None and job.stop.force and self._force_is_due(job, run):
+            await self._reap(job, run)
+        elif run.hello_time is None and time.time() - run.create_time > HELLO_GRACE:
+            logger.warning("run %d of %s never said hello", run.number, job.id)
+            await self._reap(job, run)
+
+    async def _may_still_come(self, run: Run) -> bool:
+        """The daemon ended between starting this runner and noting its process: it may be about to say hello."""
+        return time.time() - run.create_time <= HELLO_GRACE and await asyncio.to_thread(runners.has_processes, run)
+
+    def _force_is_due(self, job: Job, run: Run) -> bool:
+        """An attached runner gets a moment to end its tree itself, so that what it finished is delivered."""
+        assert job.stop is not None
+        if not self._dispatch.is_attached(job.id, run.number):
+            return True
+        left = job.stop.time + FORCE_GRACE - time.time()
+        if left > 0:
+            asyncio.get_running_loop().call_later(left, self.wake)
+            return False
+        return True
+
+    async def _reap(self, job: Job, run: Run) -> None:
+        """Ends what is left of the run's tree, takes in what it left behind, closes it, and settles the job."""
+        if not await runners.end_tree(run):
+            return
+        folder = self._folder / "jobs" / job.id
+        leftover, damage = await asyncio.to_thread(runners.leftover_reports, folder, run)
+        mistake = await asyncio.to_thread(runners.mistake, folder, run)
+        end = RunEnd.START_FAILED if run.hello_time is None else RunEnd.LOST
+
+        def settle(tx: Transaction) -> Job:
+            now = time.time()
+            current = runs.get(tx.connection, job.id, run.number)
+            before = jobs.get(tx.connection, job.id)
+            if current is None or current.end is not None:
+                return before
+            definition = from_json(before.definition_json)
+            before = take_in(tx, job.id, run.number, definition, leftover).job
+            settled = lifecycle.settle(before, definition, end, mistake, now, self._rules.auto_resume_limit)
+            asked_to_end = before.stop is not None or settled.state is JobState.COMPLETED
+            runs.close(tx, job.id, run.number, RunEnd.FINISHED if asked_to_end else end, now)
+            jobs.save(tx, replace(settled, activity_time=now))
+            events.append(tx, job.id, _run_ended(run, before, settled, damage, now))
+            return settled
+
+        settled = await self._store.write(settle)
+        logger.info("run %d of %s has ended: %s", run.number, job.id, settled.state)
+        self.wake()
+
+    # --- before a run ---
+
+    async def _rewrite(self, job: Job) -> None:
+        definition = from_json(job.definition_json)
+        while not await self._store.write(lambda tx: operations.advance(tx, job.id, definition, time.time())):
+            continue
+        await self._dispatch.refresh(job.id, look_everywhere=True)
+        self.wake()
+
+    def _startable(self, present: list[Job]) -> list[str]:
+        queued = [
+            Queued(
+                job.id,
+                job.queue,
+                job.priority,
+                job.queue_time or job.create_time,
+                job.sequence,
+                held=job.operation is not None or job.id in self._busy,
+            )
+            for job in present
+            if job.state is JobState.QUEUED
+        ]
+        active = [job.queue for job in present if job.state in ACTIVE_STATES]
+        return queueing.next_to_start(queued, active, self._rules.limits)
+
+    async def _start(self, job_id: str) -> None:
+        """The job has a slot: its run is recorded, then its runner started. A crash in between is reaped as lost."""
+        job = await self._store.read(lambda db: jobs.get(db, job_id))
+        lost = await asyncio.to_thread(verify_input, self._folder / "jobs" / job_id, job.input) if job.input else None
+        if lost is not None:
+            await self._store.write(lambda tx: _wait(tx, job_id, lost))
+            return
+        token, mark = runners.new_token(), runners.new_mark()
+        run = await self._store.write(lambda tx: _record_start(tx, job_id, mark, token_hash(token)))
+        if run is None:
+            return
+        try:
+            identity = self._runners.start(run, token)
+        except OSError as error:
+            logger.exception("the runner of %s cannot be started", job_id)
+            reason = Reason(
+                "RUNNER_NOT_STARTED", f"Its runner cannot be started: {error}.", "Mend that, then resume it."
+            )
+            await self._store.write(lambda tx: _not_started(tx, job_id, run, reason))
+            return
+        process = (identity.pid, identity.start_ticks, identity.boot_id)
+        await self._store.write(lambda tx: runs.identify(tx, job_id, run.number, *process))
+
+
+def _start_time_reached(tx: Transaction, job_id: str) -> None:
+    job = jobs.get(tx.connection, job_id)
+    if job.state is JobState.SCHEDULED:
+        now = time.time()
+        jobs.save(tx, lifecycle.start_time_reached(job, now))
+        events.append(tx, job_id, Event("QUEUED", now, "daemon", from_state=job.state, to_state=JobState.QUEUED))
+
+
+def _wait(tx: Transaction, job_id: str, reason: Reason) -> None:
+    job = jobs.get(tx.connection, job_id)
+    if job.state is JobState.QUEUED:
+        now = time.time()
+        jobs.save(tx, replace(lifecycle.waiting(job, reason), activity_time=now))
+        waiting = Event(
+            reason.code, now, "daemon", message=reason.message, from_state=job.state, to_state=JobState.WAITING
+        )
+        events.append(tx, job_id, waiting)
+
+
+def _record_start(tx: Transaction, job_id: str, mark: str, hashed: str) -> Run | None:
+    """None when the job is no longer to start: someone paused or cancelled it meanwhile."""
+    job = jobs.get(tx.connection, job_id)
+    if job.state is not JobState.QUEUED or job.operation:
+        return None
+    now = time.time()
+    begun = replace(lifecycle.started(job, now), activity_time=now)
+    run = Run(job_id, begun.run_count, mark, hashed, now)
+    jobs.save(tx, begun)
+    runs.insert(tx, run)
+    text = f"run {run.number}"
+    event = Event("RUN_STARTED", now, "daemon", message=text, from_state=job.state, to_state=JobState.RUNNING)
+    events.append(tx, job_id, event)
+    return run
+
+
+def _not_started(tx: Transaction, job_id: str, run: Run, reason: Reason) -> None:
+    now = time.time()
+    job = jobs.get(tx.connection, job_id)
+    runs.close(tx, job_id, run.number, RunEnd.START_FAILED, now)
+    jobs.save(tx, replace(lifecycle.waiting(job, reason), activity_time=now))
+    event = Event("RUN_ENDED", now, "daemon", message=reason.message, from_state=job.state, to_state=JobState.WAITING)
+    events.append(tx, job_id, event)
+
+
+def _run_ended(run: Run, before: Job, settled: Job, damage: str, now: float) -> Event:
+    text = f"run {run.number}"
+    if settled.reason is not None:
+        text += f": {settled.reason.message}"
+    if damage:
+        text += f" Its spool could not be read in full ({damage}); what is missing runs again."
+    return Event("RUN_ENDED", now, "daemon", message=text, from_state=before.state, to_state=settled.state)

@@ -1,0 +1,46 @@
+"""The actions that a job carries are what the commands then do."""
+
+import pytest
+
+from milepost.core.actions import actions
+from milepost.core.errors import MilepostError
+from milepost.core.lifecycle import Circumstances, Request, decide
+from milepost.core.model import Command, JobState
+from tests.core.factories import CREATORS, job
+
+
+@pytest.mark.parametrize("circumstances", [Circumstances(), Circumstances("j-bbbbbbbb", "/state/PAUSE")])
+@pytest.mark.parametrize("state", list(JobState))
+def test_actions_are_what_decide_says(state: JobState, circumstances: Circumstances) -> None:
+    found = {action.command: action for action in actions(job(state), CREATORS, circumstances)}
+    assert list(found) == list(Command)
+    for command, action in found.items():
+        try:
+            decide(job(state), command, Request("ada", 100.0), circumstances)
+        except MilepostError as error:
+            assert not action.allowed
+            assert not action.recommended
+            assert action.refusal is not None
+            assert (action.refusal.code, action.refusal.message) == (error.code, error.message)
+            assert action.refusal.remedy
+        else:
+            assert action.allowed
+            assert action.effect
+            assert action.refusal is None
+
+
+def wanted(state: JobState, *, stuck: bool = False) -> list[Command]:
+    return [a.command for a in actions(job(state), CREATORS, Circumstances(), stuck=stuck) if a.recommended]
+
+
+def test_what_is_recommended() -> None:
+    assert wanted(JobState.FAILED) == wanted(JobState.PAUSED) == wanted(JobState.CANCELLED) == [Command.RESUME]
+    assert wanted(JobState.RUNNING) == [Command.PAUSE]
+    assert wanted(JobState.RUNNING, stuck=True) == [Command.RESTART]
+    assert wanted(JobState.COMPLETED) == [Command.RETRY]
+    assert wanted(JobState.QUEUED) == []
+
+
+def test_resume_says_where_it_continues() -> None:
+    resume = next(a for a in actions(job(JobState.FAILED), CREATORS, Circumstances()) if a.command is Command.RESUME)
+    assert resume.effect == "continues at 229 of 313; 85 remain; 11 failed are kept; finished already: items"

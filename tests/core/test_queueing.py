@@ -1,0 +1,27 @@
+"""Which queued jobs start."""
+
+from milepost.core.queueing import Limits, Queued, in_order, next_to_start
+
+LIMITS = Limits(running=3, by_queue={"slow": 1}, other_queue=2)
+
+
+def queued(job_id: str, queue: str = "default", priority: int = 0, time: float = 0.0, *, held: bool = False) -> Queued:
+    return Queued(job_id, queue, priority, time, int(job_id), held)
+
+
+def test_first_come_first_served_within_a_priority() -> None:
+    jobs = [queued("1", time=9.0), queued("2", time=1.0), queued("3", priority=1, time=10.0), queued("4", time=1.0)]
+    assert [job.job_id for job in in_order(jobs)] == ["3", "2", "4", "1"]
+
+
+def test_limits_of_a_queue_and_in_all() -> None:
+    jobs = [queued(str(n), "slow" if n % 2 else "default") for n in range(1, 9)]
+    assert next_to_start(jobs, [], LIMITS) == ["1", "2", "4"]
+    assert next_to_start(jobs, ["slow"], LIMITS) == ["2", "4"]
+    assert next_to_start(jobs, ["a", "b", "c"], LIMITS) == []
+    assert next_to_start(jobs, ["a", "b", "c", "d"], LIMITS) == []
+
+
+def test_a_held_job_keeps_its_place_and_takes_no_slot() -> None:
+    jobs = [queued("1", held=True), queued("2"), queued("3"), queued("4")]
+    assert next_to_start(jobs, [], LIMITS) == ["2", "3"]
