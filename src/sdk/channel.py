@@ -1,0 +1,146 @@
+"""Frames between a worker and its runner: one JSON document a line over an inherited Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import itertools
+import json
+import os
+import socket
+import threading
+from typing import Any
+
+MAX_FRAME_BYTES = 16 << 20
+#: Results are written in frames of about this size: at worst four times as many bytes, well below the limit.
+_BATCH_CHARACTERS = 1 << 20
+#: Where a row of `done` has the children of a step that gives many.
+CHILDREN = 8
+
+Frame = dict[str, Any]  # Any: a JSON object
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def open_socket(descriptor: int) -> socket.socket:
+    """The inherited socket, kept from every process that the author's code starts or forks."""
+    os.set_inheritable(descriptor, False)
+    sock = socket.socket(fileno=descriptor)
+
+    def close_in_child() -> None:
+        number = sock.detach()
+        if number >= 0:
+            os.close(number)
+
+    os.register_at_fork(after_in_child=close_in_child)
+    return sock
+
+
+def read_first(sock: socket.socket) -> Frame:
+    """The frame that opens a conversation, read to its last byte and no further. Raises EOFError, ValueError."""
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        peeked = sock.recv(65536, socket.MSG_PEEK)
+        if not peeked or len(received) > MAX_FRAME_BYTES:
+            raise EOFError("the runner closed the socket before its first frame was whole")
+        line, newline, _ = peeked.partition(b"\n")
+        received += sock.recv(len(line) + len(newline))
+    frame = json.loads(received)
+    if not isinstance(frame, dict):
+        raise ValueError("the first frame is not a JSON object")  # noqa: TRY004 (wrong data, as json's own errors)
+    return frame
+
+
+def to_line(frame: Frame) -> bytes:
+    """A text that is not valid Unicode is shown with question marks: results are checked before they come here."""
+    return (_encode(frame) + "\n").encode("utf-8", "replace")
+
+
+class Channel:
+    """Belongs to the event loop's thread; `ask` and `finish_from_thread` may be called from any."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread = threading.get_ident()
+        self._wake = asyncio.Event()
+        self._lines: list[bytes] = []
+        self._results: list[list[Any]] = []  # Any: rows of the frame protocol
+        self._asked: dict[int, concurrent.futures.Future[Frame]] = {}
+        self._numbers = itertools.count(1)
+        self._closing = False
+
+    @property
+    def on_loop(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def send(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._wake.set()
+
+    def finish(self, result: list[Any]) -> None:
+        """Queues the row of an execution that has ended; it goes out after every line that was sent before."""
+        self._results.append(result)
+        self._wake.set()
+
+    def call(self, function: Any, *arguments: Any) -> None:  # Any: a function and what it takes
+        """Runs it in the loop's thread: at once when called there."""
+        if self.on_loop:
+            function(*arguments)
+        else:
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def ask(self, frame: Frame) -> concurrent.futures.Future[Frame]:
+        """Sends a request; the future holds the frame that answers it."""
+        number = next(self._numbers)
+        future: concurrent.futures.Future[Frame] = concurrent.futures.Future()
+        self._asked[number] = future
+        self.call(self.send, to_line({**frame, "request": number}))
+        return future
+
+    def answered(self, frame: Frame) -> None:
+        future = self._asked.pop(frame["request"], None)
+        if future is not None and future.set_running_or_notify_cancel():
+            future.set_result(frame)
+
+    async def write_all(self, writer: asyncio.StreamWriter) -> None:
+        """Writes what is queued, as it comes, at the pace of the reader, until `close`.
+
+        Raises ConnectionError when the reader is gone.
+        """
+        while not self._closing:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._flush(writer)
+
+    def close(self) -> None:
+        """What is queued is still written; then `write_all` returns."""
+        self._closing = True
+        self._wake.set()
+
+    async def _flush(self, writer: asyncio.StreamWriter) -> None:
+        while self._lines or self._results:
+            lines, self._lines = self._lines, []
+            results, self._results = self._results, []
+            for line in lines:
+                writer.write(line)
+            for batch in _batches(results):
+                writer.write(to_line({"type": "done", "results": batch}))
+                await writer.drain()
+            await writer.drain()
+
+
+def _batches(results: list[list[Any]]) -> list[list[list[Any]]]:  # Any: rows of the frame protocol
+    batches: list[list[list[Any]]] = []
+    batch: list[list[Any]] = []
+    size = 0
+    for result in results:
+        size += 200 + len(result[3])
+        if len(result) > CHILDREN:
+            size += sum(len(key) + len(payload) for key, payload in result[CHILDREN])
+        batch.append(result)
+        if size > _BATCH_CHARACTERS:
+            batches.append(batch)
+            batch, size = [], 0
+    if batch:
+        batches.append(batch)
+    return batches
