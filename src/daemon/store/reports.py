@@ -1,11 +1,20 @@
 """What runners report becomes durable: the record, the item's place in the line, children, counters, all at once."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from milepost.core import retry
 from milepost.core.definition import PipelineDefinition
-from milepost.core.model import Failure, Report, TaskRef
+from milepost.core.model import Failure, ItemState, Outcome, Report, ReportKind, TaskRef
+from milepost.daemon.store import children, counters, rows
+from milepost.daemon.store.counters import Deltas
+from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
+
+_QUERIES = load("reports")
+_OUTCOMES = {ReportKind.SUCCEEDED: Outcome.SUCCEEDED, ReportKind.SKIPPED: Outcome.SKIPPED}
+ROOT = 0
 
 
 @dataclass(frozen=True)
@@ -38,4 +47,210 @@ def apply(
     The caller has checked the run's token and that the run is open. `jitter` gives 0..1. A failed attempt that will be
     tried again and a lost execution raise the item's epoch, so that the same report sent again is superseded.
     """
-    raise NotImplementedError
+    sequence = rows.sequence_of(tx.connection, job_id)
+    batch = _Batch(tx, sequence, run_number, definition, now, jitter)
+    completed: dict[int, list[Report]] = defaultdict(list)
+    others = []
+    seen: set[TaskRef] = set()
+    for report in reports:
+        known = _checked(definition, report)
+        if known is None or report.ref in seen:
+            batch.superseded.append(report.ref)
+            continue
+        seen.add(report.ref)
+        if known.kind in _OUTCOMES:
+            completed[known.ref.step].append(known)
+        else:
+            others.append(known)
+    # An item passes the steps in their order, also within one batch.
+    for step in sorted(completed):
+        batch.complete(step, completed[step])
+    for report in others:
+        batch.interrupt(report)
+    batch.forget_saved()
+    ended: frozenset[int] = frozenset()
+    if len(batch.superseded) < len(reports):
+        ended = counters.add(tx, job_id, sequence, definition, batch.deltas, now)
+    return Applied(
+        superseded=tuple(batch.superseded),
+        failed_root=batch.failed_root,
+        released_steps=frozenset(batch.released_steps),
+        ended_steps=ended,
+        next_due=min(batch.due_times, default=None),
+    )
+
+
+def _checked(definition: PipelineDefinition, report: Report) -> Report | None:
+    """The report as it counts; None when it names no step there is."""
+    if not 0 <= report.ref.step < len(definition.steps):
+        return None
+    duplicate = children.duplicate_key(definition, report.children)
+    if duplicate is not None:
+        failure = Failure(children.DUPLICATE, "on_duplicate", duplicate.message, remedy=duplicate.remedy)
+        return replace(report, kind=ReportKind.FAILED, failure=failure, children=())
+    return report
+
+
+@dataclass
+class _Batch:
+    """One call of `apply`: what it works with, and what it has come to so far."""
+
+    tx: Transaction
+    sequence: int
+    run: int
+    definition: PipelineDefinition
+    now: float
+    jitter: Callable[[TaskRef], float]
+    deltas: Deltas = field(default_factory=Deltas)
+    superseded: list[TaskRef] = field(default_factory=list)
+    ended: list[TaskRef] = field(default_factory=list)
+    failed_root: Failure | None = None
+    released_steps: set[int] = field(default_factory=set)
+    due_times: list[float] = field(default_factory=list)
+
+    def complete(self, step: int, reports: list[Report]) -> None:
+        """Records what succeeded or was skipped at one step: all together, or one by one when one does not count."""
+        self.tx.execute("SAVEPOINT together")
+        if self._record(step, reports) == 2 * len(reports):
+            counted = reports
+        else:
+            self.tx.execute("ROLLBACK TO together")
+            counted = []
+            for report in reports:
+                if self._record(step, [report]) == 2:
+                    counted.append(report)
+                else:
+                    self.superseded.append(report.ref)
+        self.tx.execute("RELEASE together")
+        if counted:
+            self._count(step, counted)
+
+    def interrupt(self, report: Report) -> None:
+        """A task that did not complete: it failed, was lost under its worker, or was given back."""
+        ref = report.ref
+        row = self.tx.execute(_QUERIES.standing, (self.sequence, ref.item, ref.step, ref.epoch)).fetchone()
+        if row is None:
+            self.superseded.append(ref)
+            return
+        if report.kind is ReportKind.RETURNED:
+            self.released_steps.add(ref.step)
+            return
+        self.deltas.started(ref.step, report.start_time)
+        if report.kind is ReportKind.LOST:
+            self._lose(report, row["key"], row["attempts_used"], row["lost"] + 1)
+        else:
+            self._fail(report, row["key"], row["attempts_used"] + 1)
+
+    def forget_saved(self) -> None:
+        """A task that ended leaves no state behind."""
+        if self.ended and self.tx.execute(_QUERIES.has_saved, (self.sequence,)).fetchone()[0]:
+            self.tx.executemany(_QUERIES.forget_saved, [(self.sequence, ref.step, ref.item) for ref in self.ended])
+
+    def _record(self, step: int, reports: list[Report]) -> int:
+        """Rows changed: two for each report that counts."""
+        following = self.definition.next_step(step)
+        onward = (step, ItemState.SUCCEEDED) if following is None else (following, ItemState.PENDING)
+        aside = (step, ItemState.SKIPPED)
+        records = [self._row(report, _OUTCOMES[report.kind]) for report in reports]
+        moves = [
+            (
+                *(onward if report.kind is ReportKind.SUCCEEDED else aside),
+                report.label,
+                self.sequence,
+                report.ref.item,
+                step,
+                report.ref.epoch,
+            )
+            for report in reports
+        ]
+        recorded = self.tx.executemany(_QUERIES.record, records).rowcount
+        return recorded + self.tx.executemany(_QUERIES.move, moves).rowcount
+
+    def _row(self, report: Report, outcome: Outcome, failure: Failure | None = None) -> tuple[str | float | None, ...]:
+        ref = report.ref
+        return (
+            outcome,
+            report.label,
+            report.result_json,
+            self.run,
+            report.start_time,
+            report.end_time,
+            report.folder,
+            rows.to_json(failure),
+            self.tx.revision,
+            self.sequence,
+            ref.item,
+            ref.step,
+            ref.epoch,
+        )
+
+    def _count(self, step: int, reports: list[Report]) -> None:
+        feeds_line = self.definition.steps[step].feeds is not None
+        following = self.definition.next_step(step)
+        for report in reports:
+            self.deltas.records[step, _OUTCOMES[report.kind], report.label] += 1
+            if following is not None and report.kind is ReportKind.SUCCEEDED:
+                self.released_steps.add(following)
+            if feeds_line and report.children:
+                self._expand(report)
+        self.deltas.started(step, min(report.start_time for report in reports))
+        self.ended += [report.ref for report in reports]
+
+    def _expand(self, report: Report) -> None:
+        enumeration = round(report.start_time * 1_000_000)
+        children.store(
+            self.tx,
+            self.sequence,
+            self.definition,
+            report.ref,
+            enumeration,
+            0,
+            report.children,
+            self.now,
+            self.deltas,
+        )
+        if (first := self.definition.line_of_children(report.ref.step)) is not None:
+            self.released_steps.add(first.position)
+
+    def _fail(self, report: Report, key: str, attempts_used: int) -> None:
+        ref = report.ref
+        failure = report.failure or Failure("unknown", "", "It failed without saying why.")
+        self._insert_attempt(report, key, attempts_used, failure)
+        policy = self.definition.steps[ref.step].retry
+        due = retry.after_failure(policy, attempts_used, failure, self.now, self.jitter(ref))
+        if due is None:
+            self._give_up(report, attempts_used, failure)
+            return
+        self.tx.execute(_QUERIES.retry, (due, attempts_used, self.sequence, ref.item))
+        self.deltas.retrying[ref.step] += 1
+        self.due_times.append(due)
+
+    def _lose(self, report: Report, key: str, attempts_used: int, lost: int) -> None:
+        if lost < retry.LOST_LIMIT:
+            self.tx.execute(_QUERIES.lose, (lost, self.sequence, report.ref.item))
+            self.released_steps.add(report.ref.step)
+            return
+        failure = Failure(
+            "lost_worker",
+            "lost_worker",
+            f"Its worker died under it {lost} times.",
+            remedy="See the job's log for what ended the worker (memory, a crash in native code), then retry the item.",
+        )
+        self._insert_attempt(report, key, attempts_used + 1, failure)
+        self._give_up(report, attempts_used, failure)
+
+    def _insert_attempt(self, report: Report, key: str, number: int, failure: Failure) -> None:
+        ref, times = report.ref, (report.start_time, report.end_time)
+        self.tx.execute(
+            _QUERIES.insert_attempt,
+            (self.sequence, ref.step, ref.item, key, number, self.run, *times, rows.to_json(failure)),
+        )
+
+    def _give_up(self, report: Report, attempts_used: int, failure: Failure) -> None:
+        ref = report.ref
+        self.tx.execute(_QUERIES.record, self._row(report, Outcome.FAILED, failure))
+        self.tx.execute(_QUERIES.give_up, (report.label, attempts_used, self.sequence, ref.item))
+        self.deltas.records[ref.step, Outcome.FAILED, report.label] += 1
+        self.ended.append(ref)
+        if ref.item == ROOT:
+            self.failed_root = failure

@@ -1,0 +1,86 @@
+"""The counters of steps, changed by delta in the transaction that changes the rows they count."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from milepost.core import progress
+from milepost.core.definition import PipelineDefinition
+from milepost.core.model import Outcome, StepCounts
+from milepost.daemon.store.queries import load
+from milepost.daemon.store.store import Transaction
+
+_QUERIES = load("counters")
+
+
+@dataclass
+class Deltas:
+    """What changed, by step position; gathered through a transaction and added once."""
+
+    total: Counter[int] = field(default_factory=Counter)
+    retrying: Counter[int] = field(default_factory=Counter)
+    records: Counter[tuple[int, Outcome, str]] = field(default_factory=Counter)
+    #: When the first task of a step that was reported began.
+    start_times: dict[int, float] = field(default_factory=dict)
+
+    def started(self, step: int, time: float) -> None:
+        if time < self.start_times.get(step, float("inf")):
+            self.start_times[step] = time
+
+    def by_step(self) -> dict[int, dict[str, float | None]]:
+        steps: dict[int, dict[str, float | None]] = defaultdict(_no_change)
+        counts: dict[int, Counter[str]] = defaultdict(Counter)
+        for (step, outcome, _), number in self.records.items():
+            counts[step][outcome.lower()] += number
+        for step, number in self.total.items():
+            counts[step]["total"] += number
+        for step, number in self.retrying.items():
+            counts[step]["retrying"] += number
+        for step, count in counts.items():
+            steps[step] |= count
+        for step, time in self.start_times.items():
+            steps[step]["start_time"] = time
+        return steps
+
+
+def _no_change() -> dict[str, float | None]:
+    return {"total": 0, "succeeded": 0, "failed": 0, "skipped": 0, "retrying": 0, "start_time": None}
+
+
+def add(
+    tx: Transaction, job_id: str, sequence: int, definition: PipelineDefinition, deltas: Deltas, now: float
+) -> frozenset[int]:
+    """Adds the deltas, touches the job, and settles which totals are known and which steps have ended.
+
+    Returns the positions of the steps that ended by it.
+    """
+    for step, columns in deltas.by_step().items():
+        tx.execute(_QUERIES.add, columns | {"job": sequence, "step": step})
+    labels = [(number, sequence, *key) for key, number in deltas.records.items() if number]
+    tx.executemany(_QUERIES.ensure_label, [label[1:] for label in labels])
+    tx.executemany(_QUERIES.add_label, labels)
+    tx.execute(_QUERIES.set_activity, (now, sequence))
+    tx.touch(job_id)
+    return _settle(tx, sequence, definition, now)
+
+
+def _settle(tx: Transaction, sequence: int, definition: PipelineDefinition, now: float) -> frozenset[int]:
+    """The total of a line is known when the step that feeds it has ended; a step ends when nothing of it remains."""
+    stored = tx.execute(_QUERIES.steps, (sequence,)).fetchall()
+    steps = [
+        StepCounts(row["position"], row["name"], row["total"], True, row["succeeded"], row["failed"], row["skipped"])
+        for row in stored
+    ]
+    known_lines = {0}
+    newly_ended = set()
+    for row, shape, counts in zip(stored, definition.steps, progress.step_counts(definition, steps, {}), strict=True):
+        known = shape.line in known_lines
+        ended = known and counts.remaining == 0
+        if ended and shape.feeds is not None:
+            known_lines.add(shape.feeds)
+        if (known, ended) == (bool(row["total_known"]), row["end_time"] is not None):
+            continue
+        if ended and row["end_time"] is None:
+            newly_ended.add(shape.position)
+        end_time = (row["end_time"] or now) if ended else None
+        tx.execute(_QUERIES.settle, (known, end_time, sequence, shape.position))
+    return frozenset(newly_ended)

@@ -1,0 +1,2 @@
+-- name: queued
+SELECT id, queue, priority, queue_time, sequence FROM job WHERE state = 'QUEUED'
