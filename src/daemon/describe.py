@@ -1,0 +1,166 @@
+"""Asks a pipeline's own interpreter what the pipeline is. Importing it runs its author's code, so it gets a process of
+its own, a limit of time, and nothing of it stays behind."""
+
+import asyncio
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from milepost.common import processes
+from milepost.core.errors import Code, MilepostError
+
+#: Seconds that the import of a pipeline may take.
+TIMEOUT = 30.0
+#: Of what the import printed, the end is kept for the error.
+OUTPUT_BYTES = 64 * 1024
+_SHOWN_OUTPUT = 600
+_MAX_FRAME = 16 * 1024 * 1024
+_KILL_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where the pipeline's code runs (E1). `environment` is laid over the daemon's own."""
+
+    python: str
+    working_directory: str
+    environment: Mapping[str, str]
+
+
+async def describe(
+    source: Mapping[str, str], surroundings: Surroundings, sdk_folder: Path, *, inline: bool, timeout: float = TIMEOUT
+) -> str:
+    """The definition as JSON, not yet checked (`core.definition.from_json` does that).
+
+    `source`: {"file": absolute path} or {"module": dotted name}, and "name". `inline`: the items come with the submit.
+    Raises MilepostError: INTERPRETER_UNUSABLE, PIPELINE_NOT_IMPORTABLE, PIPELINE_INVALID, TIMED_OUT.
+    """
+    ours, theirs = socket.socketpair()
+    mark = f"describe-{secrets.token_hex(8)}"
+    with ours:
+        with theirs:
+            process = await _start(surroundings, sdk_folder, theirs.fileno(), mark)
+        identity = processes.identify(process.pid)
+        printed = asyncio.create_task(_last_output(process))
+        try:
+            async with asyncio.timeout(timeout):
+                frame = await _converse(ours, {"type": "source", "source": dict(source), "inline": inline})
+        except TimeoutError:
+            raise _timed_out(source, surroundings, timeout) from None
+        finally:
+            await _end(process, identity, mark)
+            output = await printed
+    if frame is None:
+        raise _ended(source, surroundings, process.returncode, output)
+    if frame.get("type") == "mistake":
+        raise _mistake(frame)
+    return json.dumps(frame.get("definition"))
+
+
+async def _start(
+    surroundings: Surroundings, sdk_folder: Path, descriptor: int, mark: str
+) -> asyncio.subprocess.Process:
+    environment = {**os.environ, **surroundings.environment, processes.MARK_VARIABLE: mark}
+    try:
+        return await asyncio.create_subprocess_exec(
+            surroundings.python,
+            str(sdk_folder),
+            "describe",
+            str(descriptor),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=(descriptor,),
+            start_new_session=True,
+            cwd=surroundings.working_directory,
+            env=environment,
+        )
+    except (OSError, ValueError) as error:
+        raise MilepostError(
+            Code.INTERPRETER_UNUSABLE,
+            f"The interpreter {surroundings.python} cannot be started in {surroundings.working_directory}: {error}.",
+            "Name a Python of 3.9 or later with --python.",
+            {"field": "python", "python": surroundings.python},
+        ) from error
+
+
+async def _converse(ours: socket.socket, question: Mapping[str, object]) -> dict[str, Any] | None:
+    """Any: a JSON object. None when the process ended without an answer."""
+    ours.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=ours.dup(), limit=_MAX_FRAME)
+    try:
+        writer.write(json.dumps(question).encode() + b"\n")
+        line = await reader.readline()
+        frame = json.loads(line) if line.endswith(b"\n") else None
+    except (ConnectionError, ValueError):
+        return None
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+    return frame if isinstance(frame, dict) else None
+
+
+async def _last_output(process: asyncio.subprocess.Process) -> str:
+    """What the process printed, the end of it; read to the end, so that it never waits for us."""
+    assert process.stdout is not None
+    kept = b""
+    while chunk := await process.stdout.read(OUTPUT_BYTES):
+        kept = (kept + chunk)[-OUTPUT_BYTES:]
+    return kept.decode(errors="replace")
+
+
+async def _end(process: asyncio.subprocess.Process, identity: processes.ProcessIdentity | None, mark: str) -> None:
+    """Ends whatever the import has started, also if the caller is cancelled meanwhile."""
+    sweep = asyncio.create_task(asyncio.to_thread(processes.kill_tree, mark, identity, _KILL_TIMEOUT))
+    try:
+        await asyncio.shield(sweep)
+    finally:
+        await asyncio.wait([sweep])
+        await process.wait()
+
+
+def _what(source: Mapping[str, str]) -> str:
+    return source.get("file") or source["module"]
+
+
+def _mistake(frame: Mapping[str, Any]) -> MilepostError:  # Any: a JSON object of the frame protocol
+    file, line = str(frame.get("file") or ""), frame.get("line") or 0
+    where = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
+    message = str(frame.get("message") or "The pipeline cannot be imported.")
+    interpreter = str(frame.get("interpreter") or "")
+    in_interpreter = f" (in {interpreter})" if interpreter and interpreter not in message else ""
+    # A mistake that the SDK itself found comes without a traceback: the module was imported, or could be.
+    code = Code.PIPELINE_NOT_IMPORTABLE if frame.get("traceback") else Code.PIPELINE_INVALID
+    return MilepostError(
+        code,
+        f"{where}{message}{in_interpreter}",
+        "Correct the pipeline, or name another interpreter with --python, then submit again.",
+        {"file": file, "line": str(line), "interpreter": interpreter, "traceback": str(frame.get("traceback") or "")},
+    )
+
+
+def _ended(source: Mapping[str, str], surroundings: Surroundings, status: int | None, output: str) -> MilepostError:
+    tail = output.strip()[-_SHOWN_OUTPUT:]
+    said = f" It printed: {tail}" if tail else ""
+    return MilepostError(
+        Code.INTERPRETER_UNUSABLE,
+        f"{surroundings.python} ended with status {status} before it told what {_what(source)} is.{said}",
+        "Name a Python of 3.9 or later with --python; a pipeline must not end its process when it is imported.",
+        {"field": "python", "python": surroundings.python},
+    )
+
+
+def _timed_out(source: Mapping[str, str], surroundings: Surroundings, timeout: float) -> MilepostError:
+    return MilepostError(
+        Code.TIMED_OUT,
+        f"{_what(source)} was not imported within {timeout:g} s by {surroundings.python}.",
+        'Put what takes long into steps, or under `if __name__ == "__main__":`, then submit again.',
+        {"python": surroundings.python},
+    )

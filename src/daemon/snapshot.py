@@ -1,0 +1,232 @@
+"""A job as clients see it: its row, what is known of its run beside the store, and what a person may do with it now."""
+
+import asyncio
+import json
+import shlex
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from milepost.common.filter import FilterSubject
+from milepost.common.wire import job as wire
+from milepost.common.wire.enums import JOB_STATES, RUNNER_LOST_POLICIES
+from milepost.common.wire.times import duration, timestamp
+from milepost.core import definition as definitions
+from milepost.core import progress
+from milepost.core.actions import actions
+from milepost.core.definition import PipelineDefinition
+from milepost.core.lifecycle import Circumstances
+from milepost.core.model import ENDED_STATES, Job, JobState, StepCounts
+from milepost.core.progress import Counts
+from milepost.daemon.commands import PAUSE_FILE
+from milepost.daemon.live import Live, RunningTask
+from milepost.daemon.store import jobs, queue, runs
+from milepost.v1 import job_pb2 as pb
+
+#: Documents that are built before the loop gets a turn.
+_BURST = 20
+
+#: By its text: a definition never changes, and few are in use at a time.
+definition_of = lru_cache(maxsize=256)(definitions.from_json)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the store knows about jobs beside their rows, from the same read.
+
+    `places` in the queue, from 1; `run_starts`: Unix seconds since when the open run has been going on; `key_holders`:
+    by ended job, the unfinished one that holds its uniqueness key.
+    """
+
+    places: Mapping[str, int]
+    run_starts: Mapping[str, float]
+    key_holders: Mapping[str, str]
+
+
+def surroundings(db: sqlite3.Connection, found: Sequence[Job]) -> Surroundings:
+    """For documents of these jobs, to be read in the same snapshot as they were."""
+    any_queued = any(job.state is JobState.QUEUED for job in found)
+    key_holders = {}
+    for job in found:
+        if job.uniqueness_key is not None and job.state in ENDED_STATES:
+            holder = jobs.holder_of_key(db, job.uniqueness_key, job.id)
+            if holder is not None:
+                key_holders[job.id] = holder
+    return Surroundings(
+        places=queue.places(db) if any_queued else {},
+        run_starts={run.job_id: run.create_time for run in runs.open_runs(db)},
+        key_holders=key_holders,
+    )
+
+
+class Snapshots:
+    """Builds documents. `live`: what is in flight of a job; `folder`: the state folder."""
+
+    def __init__(self, folder: Path, live: Callable[[str], Live]) -> None:
+        self._folder = folder
+        self._live = live
+
+    async def build(self, found: Sequence[Job], around: Surroundings) -> list[pb.Job]:
+        """One document a job, in the same order; the loop gets turns in between."""
+        documents = []
+        for number, job in enumerate(found):
+            if number and number % _BURST == 0:
+                await asyncio.sleep(0)
+            documents.append(self.document(job, around))
+        return documents
+
+    def document(self, job: Job, around: Surroundings) -> pb.Job:
+        sentinel = self._folder / PAUSE_FILE
+        circumstances = Circumstances(
+            key_holder=around.key_holders.get(job.id), pause_file=str(sentinel) if sentinel.exists() else None
+        )
+        return _document(job, self._live(job.id), around, circumstances, self._folder / "jobs" / job.id, time.time())
+
+
+def subject(job: Job) -> FilterSubject:
+    """What a filter sees of the job."""
+    definition = definition_of(job.definition_json)
+    counts = progress.job_counts(definition, progress.step_counts(definition, job.steps, {}))
+    return FilterSubject(
+        id=job.id,
+        name=job.name,
+        state=job.state,
+        pipeline=job.pipeline,
+        queue=job.queue,
+        labels=job.labels,
+        create_time=job.create_time,
+        activity_time=job.activity_time,
+        priority=job.priority,
+        total=counts.total,
+        succeeded=counts.succeeded,
+        failed=counts.failed,
+        skipped=counts.skipped,
+    )
+
+
+def _document(
+    job: Job, live: Live, around: Surroundings, circumstances: Circumstances, folder: Path, now: float
+) -> pb.Job:
+    definition = definition_of(job.definition_json)
+    counts = progress.step_counts(definition, job.steps, live.in_flight)
+    rates = [progress.rate(live.samples.get(step.position, ()), now) for step in job.steps]
+    return pb.Job(
+        id=job.id,
+        name=job.name,
+        state=JOB_STATES[job.state],
+        reason=wire.reason(job.reason),
+        stop=wire.stop(job.stop),
+        pipeline=job.pipeline,
+        pipeline_source=_source_text(job.source_json),
+        labels=job.labels,
+        queue=job.queue,
+        priority=job.priority,
+        queue_position=around.places.get(job.id, 0),
+        counts=wire.counts(progress.job_counts(definition, counts)),
+        outcomes=wire.outcomes(progress.job_outcomes(definition, job.steps)),
+        progress=_job_progress(job, definition, counts, rates, around.run_starts.get(job.id), now),
+        steps=[
+            _step(step, definition, count, rate) for step, count, rate in zip(job.steps, counts, rates, strict=True)
+        ],
+        actions=[wire.action(action) for action in actions(job, definition, circumstances)],
+        create_time=timestamp(job.create_time),
+        start_time=timestamp(job.start_time),
+        end_time=timestamp(job.end_time),
+        scheduled_time=timestamp(job.scheduled_time),
+        activity_time=timestamp(job.activity_time),
+        run_count=job.run_count,
+        resume_count=job.resume_count,
+        auto_resume_count=job.auto_resume_count,
+        runner_lost_policy=RUNNER_LOST_POLICIES[job.runner_lost_policy],
+        python=job.python,
+        working_directory=job.working_directory,
+        folder=str(folder),
+        parameters_json=job.parameters_json,
+        input=wire.input_info(job.input),
+        in_flight=[_in_flight(task, definition) for task in live.tasks],
+        revision=job.revision,
+        submitted_by=job.submitted_by,
+        command=definition.command,
+        omitted_variables=job.omitted_variables,
+        retry_count=job.retry_count,
+        next_retry_time=timestamp(job.next_retry_time),
+    )
+
+
+def _job_progress(
+    job: Job,
+    definition: PipelineDefinition,
+    counts: Sequence[Counts],
+    rates: Sequence[float],
+    run_start: float | None,
+    now: float,
+) -> pb.Progress:
+    running = max(0.0, now - run_start) if run_start is not None else 0.0
+    return pb.Progress(
+        percent=progress.job_percent(definition, counts),
+        rate=_job_rate(definition, counts, rates),
+        eta=duration(_job_eta(definition, counts, rates)),
+        elapsed=duration(job.elapsed + running),
+    )
+
+
+def _job_rate(definition: PipelineDefinition, counts: Sequence[Counts], rates: Sequence[float]) -> float:
+    """Items (or steps of a pipeline without items) processed per second.
+
+    An item is processed where it leaves its line: at the last step every one does, before it those that fail or are
+    skipped, as far as we know in the share that did so until now.
+    """
+    line = [position for position, shape in enumerate(definition.steps) if shape.line == definition.item_line]
+    total = 0.0
+    for position in line:
+        count = counts[position]
+        all_leave = position == line[-1] or definition.item_line == 0
+        left = count.processed if all_leave else count.failed + count.skipped
+        total += rates[position] * left / count.processed if count.processed else 0.0
+    return total
+
+
+def _job_eta(definition: PipelineDefinition, counts: Sequence[Counts], rates: Sequence[float]) -> float | None:
+    """By tasks, because a pipeline with barriers processes no item for a long time."""
+    shown = [position for position, shape in enumerate(definition.steps) if not shape.enumerates]
+    known = all(count.total_known for count in counts)
+    tasks_per_second = sum(rates[position] for position in shown)
+    remaining = sum(counts[position].remaining for position in shown)
+    return remaining / tasks_per_second if known and tasks_per_second > 0 and remaining else None
+
+
+def _step(step: StepCounts, definition: PipelineDefinition, counts: Counts, rate: float) -> pb.Step:
+    shape = definition.steps[step.position]
+    return pb.Step(
+        name=step.name,
+        position=step.position,
+        counts=wire.counts(counts),
+        progress=pb.Progress(percent=progress.percent([counts]), rate=rate, eta=duration(progress.eta(counts, rate))),
+        outcomes=wire.outcomes(step.labels),
+        start_time=timestamp(step.start_time),
+        end_time=timestamp(step.end_time),
+        takes=shape.takes,
+        gives=shape.gives,
+    )
+
+
+def _source_text(source_json: str) -> str:
+    """As a person writes it: `creators.py`, `creators.py:name`, `package.module:name`, or the command."""
+    source = json.loads(source_json)
+    if "command" in source:
+        return shlex.join(source["command"])
+    where = source.get("file") or source["module"]
+    return f"{where}:{source['name']}" if source.get("name") else str(where)
+
+
+def _in_flight(task: RunningTask, definition: PipelineDefinition) -> pb.InFlightTask:
+    return pb.InFlightTask(
+        step=definition.steps[task.step].name,
+        item_key=task.key,
+        item_id=task.item,
+        attempt=task.attempt,
+        start_time=timestamp(task.start_time),
+    )

@@ -1,0 +1,341 @@
+"""What changes, told to everyone who watches: the current state of each job, never a queue of its past.
+
+The hub hears of every commit and of changes in flight. It collects them for a frame, reads the changed jobs once,
+encodes each once, and marks them for every subscription. A subscription holds ids, not messages: a client that reads
+slowly gets the newest state of each job when it reads, and the memory it costs is bounded by the number of jobs.
+
+A watch token is `<store id>:<revision>`: all that was committed up to this revision has been sent. Reading and encoding
+is done by one at a time, in order, so no one is ever sent an older state after a newer one.
+"""
+
+import asyncio
+import re
+import sqlite3
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from milepost.common.filter import FilterSubject, Node, matches, parse
+from milepost.core.errors import Code, MilepostError
+from milepost.core.model import ACTIVE_STATES, Job, JobState
+from milepost.daemon.snapshot import Snapshots, Surroundings, subject, surroundings
+from milepost.daemon.store import filters, jobs, queue
+from milepost.daemon.store.store import Commit, Store
+from milepost.v1 import job_service_pb2 as pb
+
+#: Seconds between two frames; the first change after a quiet time is sent at once.
+FRAME = 0.025
+MAX_MESSAGE_BYTES = 1024 * 1024
+#: Jobs that are read and encoded together.
+CHUNK = 100
+#: Encoded jobs that are kept for the next one who asks.
+CACHE_BYTES = 16 * 1024 * 1024
+#: Places in the queue whose changes are told without a change of the job itself.
+TOLD_PLACES = 100
+
+_TOKEN = re.compile(r"([0-9a-f-]{1,64}):([0-9]{1,18})")
+
+
+@dataclass(frozen=True)
+class Update:
+    """A job as watchers get it. `encoded`: a WatchJobsResponse with this job only; such messages are put together by
+    joining their bytes."""
+
+    job_id: str
+    revision: int
+    is_active: bool
+    subject: FilterSubject
+    encoded: bytes
+
+
+@dataclass
+class _Subscription:
+    """One watcher. `covered`: all changes up to this revision were sent or are in `dirty`.
+
+    `shown`: jobs that it was sent. One that goes on from a token may hold others (`resumed`), so it is told once of
+    each job that does not match, or is gone: `dismissed`.
+    """
+
+    filter: Node
+    resumed: bool
+    covered: int
+    dirty: dict[str, None] = field(default_factory=dict)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    shown: set[str] = field(default_factory=set)
+    dismissed: set[str] = field(default_factory=set)
+
+    def mark(self, job_ids: Iterable[str], revision: int) -> None:
+        self.dirty.update(dict.fromkeys(job_ids))
+        self.covered = max(self.covered, revision)
+        self.wake.set()
+
+    def take(self, limit: int) -> list[str]:
+        taken = list(self.dirty)[:limit]
+        for job_id in taken:
+            del self.dirty[job_id]
+        return taken
+
+    def admits(self, update: Update) -> bool:
+        """Whether the job is to be sent; otherwise `dismisses` tells whether to say that it left."""
+        if not matches(self.filter, update.subject, time.time()):
+            return False
+        self.shown.add(update.job_id)
+        self.dismissed.discard(update.job_id)
+        return True
+
+    def dismisses(self, job_id: str) -> bool:
+        may_hold = job_id in self.shown or (self.resumed and job_id not in self.dismissed)
+        self.shown.discard(job_id)
+        self.dismissed.add(job_id)
+        return may_hold
+
+
+class Hub:
+    """Run `run()` as a task; `close()` ends it and every watch."""
+
+    def __init__(self, store: Store, snapshots: Snapshots) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self._subscriptions: list[_Subscription] = []
+        self._dirty: set[str] = set()
+        self._revision = store.revision
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._reading = asyncio.Lock()
+        self._latest = _Cache()
+        self._places: dict[str, int] = {}
+        store.listen(self._committed)
+
+    async def run(self) -> None:
+        while not self._closed:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._frame()
+            await asyncio.sleep(FRAME)
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+        for subscription in self._subscriptions:
+            subscription.wake.set()
+
+    def changed(self, job_id: str) -> None:
+        """Something that is not in the store has changed: what is in flight."""
+        self._dirty.add(job_id)
+        self._wake.set()
+
+    def _committed(self, commit: Commit) -> None:
+        self._dirty |= commit.job_ids
+        self._revision = commit.revision
+        self._wake.set()
+
+    async def _frame(self) -> None:
+        dirty, self._dirty = self._dirty, set()
+        revision = self._revision
+        if not self._subscriptions:
+            for job_id in dirty:
+                self._latest.forget(job_id)
+            return
+        told = set(dirty)
+        for chunk in _chunks(sorted(dirty)):
+            told.update(await self._refresh(chunk))
+        for subscription in self._subscriptions:
+            subscription.mark(told, revision)
+
+    # --- reading and encoding, one at a time ---
+
+    async def _refresh(self, job_ids: Sequence[str]) -> dict[str, Update | None]:
+        """Reads these jobs, and those whose place in the queue changed with them. None for jobs that are gone."""
+
+        def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings, dict[str, int]]:
+            found = jobs.by_ids(db, job_ids)
+            places = self._places
+            if any(job.state is JobState.QUEUED or job.id in places for job in found):
+                places = queue.places(db)
+                found += jobs.by_ids(db, _moved(self._places, places) - set(job_ids))
+            return found, surroundings(db, found), places
+
+        async with self._reading:
+            found, around, self._places = await self._store.read(read)
+            gone: dict[str, Update | None] = dict.fromkeys(job_ids)
+            updates = gone | dict(await self._encode(found, around))
+            self._latest.keep(updates)
+            return updates
+
+    async def _page(self, node: Node | None, revision: int, after_sequence: int) -> tuple[list[Job], list[Update]]:
+        """The next jobs in order of (revision, sequence), as rows and encoded."""
+
+        def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
+            clause = filters.to_clause(node, time.time()) if node is not None else filters.Clause("")
+            found = jobs.changed_since(db, revision, CHUNK, clause.sql, clause.arguments, after_sequence)
+            return found, surroundings(db, found)
+
+        async with self._reading:
+            found, around = await self._store.read(read)
+            kept = {job.id: self._latest.get(job.id) for job in found}
+            stale = [job for job in found if not _is_current(kept[job.id], job)]
+            fresh = dict(await self._encode(stale, around))
+            self._latest.keep(fresh)
+            updates = [fresh.get(job.id) or kept[job.id] for job in found]
+            return found, [update for update in updates if update is not None]
+
+    async def _encode(self, found: Sequence[Job], around: Surroundings) -> list[tuple[str, Update]]:
+        documents = await self._snapshots.build(found, around)
+        return [
+            (
+                job.id,
+                Update(
+                    job_id=job.id,
+                    revision=job.revision,
+                    is_active=job.state in ACTIVE_STATES,
+                    subject=subject(job),
+                    encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
+                ),
+            )
+            for job, document in zip(found, documents, strict=True)
+        ]
+
+    # --- watching ---
+
+    async def watch(self, token: str, filter_text: str) -> AsyncIterator[bytes]:
+        """Encoded WatchJobsResponses, until the hub is closed.
+
+        Raises MilepostError: INVALID_PAGE_TOKEN for a token that never was one, INVALID_FILTER.
+        """
+        node = parse(filter_text)
+        since = self._since(token)
+        subscription = _Subscription(node, resumed=since > 0, covered=self._store.revision)
+        self._subscriptions.append(subscription)
+        try:
+            if token and not since:
+                yield pb.WatchJobsResponse(resync=True).SerializeToString()
+            async for message in self._catch_up(subscription, since):
+                yield message
+            async for message in self._follow(subscription):
+                yield message
+        finally:
+            self._subscriptions.remove(subscription)
+
+    def _since(self, token: str) -> int:
+        """The revision to go on from; 0 when everything is to be sent."""
+        if not token:
+            return 0
+        parts = _TOKEN.fullmatch(token)
+        if parts is None:
+            raise MilepostError(
+                Code.INVALID_PAGE_TOKEN,
+                "The watch token is not one that this daemon gave out.",
+                "Watch without a token to begin with every job.",
+                {"field": "watch_token"},
+            )
+        revision = int(parts[2])
+        # Beyond the store's own: it was restored from an earlier copy.
+        return revision if parts[1] == self._store.id and revision <= self._store.revision else 0
+
+    def token(self, revision: int) -> str:
+        return f"{self._store.id}:{revision}"
+
+    async def _catch_up(self, subscription: _Subscription, since: int) -> AsyncIterator[bytes]:
+        """What changed up to the start of the watch; what changes meanwhile is marked by frames."""
+        target = subscription.covered
+        deleted = await self._store.read(lambda db: jobs.deleted_since(db, since)) if since else []
+        if deleted:
+            yield pb.WatchJobsResponse(deleted=deleted).SerializeToString()
+        node = None if subscription.resumed else subscription.filter
+        revision, sequence = since, 1 << 62
+        while not self._closed:
+            found, updates = await self._page(node, revision, sequence)
+            for message in _messages(subscription, updates):
+                yield message
+            if len(found) < CHUNK or found[-1].revision > target:
+                break
+            revision, sequence = found[-1].revision, found[-1].sequence
+        yield pb.WatchJobsResponse(watch_token=self.token(target), caught_up=True).SerializeToString()
+
+    async def _follow(self, subscription: _Subscription) -> AsyncIterator[bytes]:
+        while not self._closed:
+            if not subscription.dirty:
+                subscription.wake.clear()
+                await subscription.wake.wait()
+                continue
+            taken = subscription.take(CHUNK)
+            # Before the next wait: what comes then is not in this message.
+            token = self.token(subscription.covered) if not subscription.dirty else ""
+            known = {job_id: self._latest.get(job_id) for job_id in taken if job_id in self._latest}
+            missing = [job_id for job_id in taken if job_id not in known]
+            if missing:
+                known |= await self._refresh(missing)
+            gone = [job_id for job_id in taken if known[job_id] is None]
+            parts = list(_messages(subscription, [update for job_id in taken if (update := known[job_id])]))
+            if deleted := [job_id for job_id in gone if subscription.dismisses(job_id)]:
+                parts.append(pb.WatchJobsResponse(deleted=deleted).SerializeToString())
+            for part in parts[:-1]:
+                yield part
+            if parts:
+                yield parts[-1] + pb.WatchJobsResponse(watch_token=token).SerializeToString()
+
+
+class _Cache:
+    """The newest update of each job, None for one that is gone; the oldest are dropped beyond CACHE_BYTES."""
+
+    def __init__(self) -> None:
+        self._updates: OrderedDict[str, Update | None] = OrderedDict()
+        self._bytes = 0
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._updates
+
+    def get(self, job_id: str) -> Update | None:
+        return self._updates.get(job_id)
+
+    def keep(self, updates: dict[str, Update | None] | dict[str, Update]) -> None:
+        for job_id, update in updates.items():
+            self.forget(job_id)
+            self._updates[job_id] = update
+            self._bytes += _size(update)
+        while self._bytes > CACHE_BYTES:
+            _, oldest = self._updates.popitem(last=False)
+            self._bytes -= _size(oldest)
+
+    def forget(self, job_id: str) -> None:
+        if job_id in self._updates:
+            self._bytes -= _size(self._updates.pop(job_id))
+
+
+def _size(update: Update | None) -> int:
+    return 500 + (len(update.encoded) if update is not None else 0)
+
+
+def _is_current(update: Update | None, job: Job) -> bool:
+    """What is in flight and how long it takes changes without a commit."""
+    return update is not None and update.revision == job.revision and job.state not in ACTIVE_STATES
+
+
+def _moved(before: dict[str, int], places: dict[str, int]) -> set[str]:
+    return {job_id for job_id, place in places.items() if place <= TOLD_PLACES and before.get(job_id) != place}
+
+
+def _messages(subscription: _Subscription, updates: Iterable[Update]) -> Iterator[bytes]:
+    """Joined to messages of at most MAX_MESSAGE_BYTES, but for a single job that is larger."""
+    parts: list[bytes] = []
+    size = 0
+    left = []
+    for update in updates:
+        if subscription.admits(update):
+            if size + len(update.encoded) > MAX_MESSAGE_BYTES and parts:
+                yield b"".join(parts)
+                parts, size = [], 0
+            parts.append(update.encoded)
+            size += len(update.encoded)
+        elif subscription.dismisses(update.job_id):
+            left.append(update.job_id)
+    if left:
+        parts.append(pb.WatchJobsResponse(left_filter=left).SerializeToString())
+    if parts:
+        yield b"".join(parts)
+
+
+def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(job_ids), CHUNK):
+        yield job_ids[start : start + CHUNK]
