@@ -1,0 +1,375 @@
+"""Executing: sends held tasks to where they run, hears how each attempt ends, and reports it."""
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from milepost.common.processes import identify, kill_tree
+from milepost.core.definition import Executor, StepDefinition
+from milepost.runner import frames
+from milepost.runner.children import Children
+from milepost.runner.command_steps import CommandSteps
+from milepost.runner.frames import Frame, FrameError, Result
+from milepost.runner.gathers import Gathers
+from milepost.runner.inspection import Inspectable
+from milepost.runner.job import Job
+from milepost.runner.ledger import Attempt, Ending, HeldTask, Ledger, Ref, now_us
+from milepost.runner.outbox import Outbox
+from milepost.runner.pool import Pool
+from milepost.runner.schedule import Lane, Schedule, concurrency
+from milepost.runner.worker import Worker
+from milepost.v1 import runner_service_pb2 as pb
+
+_LOG = logging.getLogger(__name__)
+
+#: Nothing new starts while this much waits for the daemon: what executes can still add to it, so memory is bounded.
+MAX_UNDELIVERED = 32 * 1024 * 1024
+
+#: Workers in a row that may end before they were ready, until the pipeline is held to be unusable.
+_MAX_FAILED_STARTS = 3
+#: Seconds in which a cancelled task must have ended before its worker is killed.
+_CANCEL_GRACE = 2.0
+_KILL_DEADLINE = 10.0
+#: A frame of tasks is written when it holds this much.
+_FRAME_SIZE = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Why the pipeline cannot be run at all, for its author."""
+
+    message: str
+    remedy: str
+    file: str = ""
+    line: int = 0
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), ensure_ascii=False), errors="replace")
+
+
+class Attempts:
+    """`on_change` is called when something may start or may have come to an end, `on_mistake` at most a few times."""
+
+    def __init__(
+        self,
+        job: Job,
+        ledger: Ledger,
+        outbox: Outbox,
+        gathers: Gathers,
+        children: Children,
+        group: asyncio.TaskGroup,
+        on_change: Callable[[], None],
+        on_mistake: Callable[[Mistake], None],
+    ) -> None:
+        self._job = job
+        self._steps = job.definition.steps
+        self._following = [job.definition.continues_in_runner(step.position) for step in self._steps]
+        self._ledger = ledger
+        self._schedule = Schedule()
+        self._outbox = outbox
+        self._gathers = gathers
+        self._children = children
+        self._group = group
+        self._on_change = on_change
+        self._on_mistake = on_mistake
+        self._commands = CommandSteps(job, children, outbox)
+        self._shared = Pool(1, None, self._start_worker)
+        self._alone = Pool(1, 1, self._start_worker)
+        self._by_step = {
+            step.position: Pool(max(1, step.workers), 1, self._start_worker)
+            for step in self._steps
+            if step.executor is Executor.PROCESS
+        }
+        self._lives: dict[Worker, asyncio.Task[None]] = {}
+        self._worker_numbers = itertools.count(1)
+        self._failed_starts = 0
+
+    # What the run asks for.
+
+    def prepare(self) -> None:
+        """Starts the shared worker, so that an author's mistake shows before the first task arrives."""
+        if any(step.executor in (Executor.ASYNC, Executor.THREAD) for step in self._steps):
+            self._shared.grow(1)
+
+    def hold(self, task: HeldTask) -> None:
+        if self._ledger.hold(task):
+            self._schedule.add(task)
+
+    def start_waiting(self) -> None:
+        """Starts what can start now."""
+        if self._outbox.bytes > MAX_UNDELIVERED:
+            return
+        for lane in self._schedule.lanes():
+            step = self._steps[lane.step]
+            room = min(concurrency(step) - self._ledger.running[lane.step], self._schedule.waiting(lane))
+            if room > 0 and step.executor is Executor.COMMAND:
+                self._start_commands(lane, room)
+            elif room > 0:
+                self._start_in_workers(lane, room, step)
+
+    def void(self, refs: Iterable[Ref]) -> None:
+        """Drops these tasks; those that execute are ended and not reported."""
+        for attempt in self._ledger.void(refs):
+            attempt.ending = Ending.VOID
+            if attempt.work is not None:
+                attempt.work.cancel()
+            elif attempt.worker is not None:
+                self._end_in_worker(attempt, attempt.worker, "It was taken back.")
+
+    def release_waiting(self) -> None:
+        self._schedule.clear()
+        self._ledger.release_waiting()
+
+    def tell_stopping(self, reason: str) -> None:
+        """What `task.should_stop()` tells from now on; an empty reason takes it back."""
+        for worker in self._lives:
+            worker.send({"type": "stopping", "reason": reason})
+
+    async def stop(self) -> None:
+        """Kills everything that executes; it is reported as returned."""
+        for attempt in self._ledger.attempts.values():
+            attempt.ending = attempt.ending or Ending.STOPPED
+            if attempt.work is not None:
+                attempt.work.cancel()
+        for worker in self._lives:
+            worker.is_killed = True
+        left = await asyncio.to_thread(kill_tree, self._job.run.mark, identify(os.getpid()), _KILL_DEADLINE)
+        if left:
+            _LOG.error("these processes do not end: %s", [process.pid for process in left])
+
+    async def close(self) -> None:
+        """Ends the workers, politely first. Nothing may be executing."""
+        await asyncio.gather(*(worker.end(life) for worker, life in list(self._lives.items())))
+
+    def ping(self) -> None:
+        for worker in self._lives:
+            if worker.is_ready:
+                worker.ping()
+
+    def silent_workers(self) -> list[int]:
+        """Pids of those that have not answered the ping before the last one."""
+        return [
+            worker.identity.pid for worker in self._lives if worker.pings_unanswered > 1 and worker.identity is not None
+        ]
+
+    def inspectable(self) -> list[Inspectable]:
+        return [
+            Inspectable(worker.number, worker.identity, self._job.stacks_file(worker.number))
+            for worker in self._lives
+            if worker.is_ready and worker.identity is not None
+        ]
+
+    # Starting.
+
+    def _start_commands(self, lane: Lane, room: int) -> None:
+        for task in self._schedule.take(lane, room):
+            attempt = self._ledger.begin(task)
+            attempt.work = self._group.create_task(self._execute_command(attempt))
+
+    def _start_in_workers(self, lane: Lane, room: int, step: StepDefinition) -> None:
+        pool = self._alone if lane.alone else self._by_step.get(lane.step, self._shared)
+        if self._failed_starts < _MAX_FAILED_STARTS:
+            pool.grow(room)
+        places = list(pool.places(room))
+        rows: dict[Worker, list[list[object]]] = defaultdict(list)
+        sizes: dict[Worker, int] = defaultdict(int)
+        for worker, task in zip(places, self._schedule.take(lane, len(places)), strict=False):
+            attempt = self._ledger.begin(task)
+            attempt.worker = worker
+            worker.attempts[attempt.id] = attempt
+            if step.timeout is not None:
+                attempt.timer = asyncio.get_running_loop().call_later(step.timeout, self._time_out, attempt, worker)
+            if sizes[worker] > _FRAME_SIZE:
+                worker.send_tasks(rows.pop(worker))
+                sizes[worker] = 0
+            rows[worker].append(self._row(attempt, step))
+            sizes[worker] += len(task.payload_json) + sum(map(len, task.previous.values()))
+        for worker, tasks in rows.items():
+            worker.send_tasks(tasks)
+
+    def _row(self, attempt: Attempt, step: StepDefinition) -> list[object]:
+        task = attempt.task
+        return [
+            attempt.id,
+            step.name,
+            task.key,
+            task.ref.item,
+            task.ref.epoch,
+            task.attempts_used + 1,
+            task.payload_json,
+            task.previous,
+            task.saved_json,
+            self._job.attempt_folder(task, attempt.id),
+        ]
+
+    async def _execute_command(self, attempt: Attempt) -> None:
+        try:
+            result = await self._commands.execute(attempt)
+        except asyncio.CancelledError:
+            if attempt.ending is None:
+                raise  # not this attempt is being ended, but the whole run
+            result = _result(attempt, pb.REPORT_KIND_RETURNED)
+        self._finish(attempt, result)
+        self._on_change()
+
+    # Ending.
+
+    def _finish(self, attempt: Attempt, result: Result) -> None:
+        self._ledger.end(attempt)
+        if attempt.ending is Ending.VOID:
+            return
+        if attempt.ending is Ending.TIMED_OUT and result.kind not in (
+            pb.REPORT_KIND_SUCCEEDED,
+            pb.REPORT_KIND_SKIPPED,
+        ):
+            result = _result(attempt, pb.REPORT_KIND_FAILED, self._timeout_failure(attempt))
+        self._outbox.report(attempt.task.ref, result)
+        following = self._following[attempt.task.ref.step]
+        if result.kind == pb.REPORT_KIND_SUCCEEDED and following is not None:
+            self._go_on(attempt.task, result, following)
+
+    def _go_on(self, task: HeldTask, result: Result, following: int) -> None:
+        """The item's next task: the daemon knows that the runner takes it there without asking."""
+        name = self._steps[task.ref.step].name
+        self.hold(
+            HeldTask(
+                ref=Ref(following, task.ref.item, task.ref.epoch),
+                key=task.key,
+                position=task.position,
+                payload_json=task.payload_json,
+                previous={**task.previous, name: result.result_json} if result.result_json else task.previous,
+            )
+        )
+
+    def _time_out(self, attempt: Attempt, worker: Worker) -> None:
+        attempt.ending = attempt.ending or Ending.TIMED_OUT
+        self._end_in_worker(attempt, worker, "It timed out.", certain=True)
+
+    def _end_in_worker(self, attempt: Attempt, worker: Worker, reason: str, *, certain: bool = False) -> None:
+        """A coroutine is cancelled, a process killed. A thread ends only with its worker: when it must be `certain`."""
+        executor = self._steps[attempt.task.ref.step].executor
+        if executor is Executor.PROCESS or (executor is Executor.THREAD and certain):
+            self._kill(worker)
+            return
+        worker.send({"type": "cancel", "ids": [attempt.id], "reason": reason})
+        if certain:
+            loop = asyncio.get_running_loop()
+            attempt.timer = loop.call_later(_CANCEL_GRACE, self._kill, worker)
+
+    def _kill(self, worker: Worker) -> None:
+        if not worker.is_killed:
+            worker.is_killed = True
+            self._group.create_task(worker.kill())
+
+    def _timeout_failure(self, attempt: Attempt) -> pb.TaskFailure:
+        step = self._steps[attempt.task.ref.step]
+        return pb.TaskFailure(
+            error_class="timeout",
+            message=f"It did not end within {step.timeout or 0:g} s.",
+            remedy="Give the step a longer timeout if it needs it.",
+        )
+
+    # Workers.
+
+    def _start_worker(self, pool: Pool) -> Worker:
+        worker = Worker(next(self._worker_numbers))
+        self._lives[worker] = self._group.create_task(self._live(worker, pool))
+        return worker
+
+    async def _live(self, worker: Worker, pool: Pool) -> None:
+        try:
+            code = await worker.run(self._children, self._job.launch(worker.number), self._on_frame)
+            how = f"exited with {code}" if code >= 0 else f"was killed by signal {-code}"
+        except OSError as error:
+            how = f"could not be started ({self._job.python}: {error.strerror})"
+        del self._lives[worker]
+        pool.remove(worker)
+        self._gathers.forget(worker)
+        if not worker.is_killed:
+            _LOG.warning("worker %d %s, %d tasks in flight", worker.number, how, len(worker.attempts))
+        if not worker.is_ready and not worker.is_killed:
+            self._count_failed_start(how)
+        kind = pb.REPORT_KIND_RETURNED if worker.is_killed else pb.REPORT_KIND_LOST
+        for attempt in list(worker.attempts.values()):
+            self._finish(attempt, _result(attempt, kind))
+        self._on_change()
+
+    def _count_failed_start(self, how: str) -> None:
+        self._failed_starts += 1
+        if self._failed_starts == _MAX_FAILED_STARTS:
+            self._on_mistake(
+                Mistake(
+                    f"The pipeline's worker {how} before it was ready, {_MAX_FAILED_STARTS} times.",
+                    f"See the run's log, and whether {self._job.python} works in {self._job.working_directory}.",
+                )
+            )
+
+    def _on_frame(self, worker: Worker, frame: Frame) -> None:
+        """Raises FrameError."""
+        match frame["type"]:
+            case "done":
+                for result in frames.results(frame):
+                    self._finish(self._ended(worker, result.id), result)
+                self._on_change()
+            case "items":
+                self._pass_children(worker, frame)
+            case "save":
+                self._pass_saved(worker, frame)
+            case "gather":
+                self._gathers.ask(worker, self._attempt(worker, frame), frame)
+            case "pong":
+                worker.pong()
+            case "ready":
+                worker.is_ready = True
+                self._failed_starts = 0
+                self._on_change()
+            case "mistake":
+                self._failed_starts = _MAX_FAILED_STARTS
+                self._on_mistake(_mistake(frame))
+            case other:
+                raise FrameError(f"frames of type {other!r} are not known")
+
+    def _ended(self, worker: Worker, number: int) -> Attempt:
+        attempt = worker.attempts.pop(number, None)
+        if attempt is None:
+            raise FrameError(f"the task {number} is not executing in it")
+        return attempt
+
+    def _attempt(self, worker: Worker, frame: Frame) -> Attempt:
+        attempt = worker.attempts.get(frames.whole(frame, "id"))
+        if attempt is None:
+            raise FrameError(f"the task {frame['id']} is not executing in it")
+        return attempt
+
+    def _pass_children(self, worker: Worker, frame: Frame) -> None:
+        attempt, given = self._attempt(worker, frame), frames.children(frame)
+        first = frames.whole(frame, "first")
+        acknowledgement = {"type": "items_ack", "id": attempt.id, "next": first + len(given)}
+        enumeration = frames.whole(frame, "enumeration")
+        self._outbox.children(attempt.task.ref, enumeration, first, given, lambda: worker.send(acknowledgement))
+
+    def _pass_saved(self, worker: Worker, frame: Frame) -> None:
+        acknowledgement = {"type": "saved_ack", "request": frames.whole(frame, "request")}
+        ref = self._attempt(worker, frame).task.ref
+        self._outbox.saved(ref, frames.text(frame, "state"), lambda: worker.send(acknowledgement))
+
+
+def _result(attempt: Attempt, kind: "pb.ReportKind.ValueType", failure: pb.TaskFailure | None = None) -> Result:
+    return Result(attempt.id, kind, start_us=attempt.start_us, end_us=now_us(), failure=failure)
+
+
+def _mistake(frame: Frame) -> Mistake:
+    line = frame.get("line")
+    interpreter = frames.text(frame, "interpreter")
+    return Mistake(
+        message=frames.text(frame, "message"),
+        remedy=f"Correct the pipeline and resume. It was read by {interpreter}." if interpreter else "",
+        file=frames.text(frame, "file"),
+        line=line if isinstance(line, int) else 0,
+    )

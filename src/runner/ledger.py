@@ -1,0 +1,149 @@
+"""What the runner was handed: tasks that wait and attempts that execute. What has ended is in the outbox."""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
+
+from milepost.v1 import runner_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from milepost.runner.worker import Worker
+
+#: The window: the daemon keeps it filled, and memory does not grow beyond it.
+MAX_TASKS = 4096
+MAX_BYTES = 16 * 1024 * 1024
+
+_LISTED_ATTEMPTS = 100
+
+
+class Ref(NamedTuple):
+    """Names a task to the daemon."""
+
+    step: int
+    item: int
+    epoch: int
+
+    def message(self) -> pb.TaskRef:
+        return pb.TaskRef(step=self.step, item=self.item, epoch=self.epoch)
+
+
+@dataclass(slots=True, eq=False)
+class HeldTask:
+    """`previous` is the results of earlier steps of the item, as JSON by the step's name."""
+
+    ref: Ref
+    key: str
+    position: int
+    payload_json: str
+    attempts_used: int = 0
+    lost: int = 0
+    saved_json: str = ""
+    previous: dict[str, str] = field(default_factory=dict)
+    is_void: bool = False
+
+
+class Ending(Enum):
+    """Why an attempt that executes is being ended by the runner."""
+
+    TIMED_OUT = auto()
+    STOPPED = auto()
+    VOID = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One execution of a task, in a worker or as a process of the runner's own (`work`)."""
+
+    id: int
+    task: HeldTask
+    start_us: int
+    worker: "Worker | None" = None
+    work: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+    ending: Ending | None = None
+
+
+class Ledger:
+    """`held` is every task that waits or executes; `attempts` those that execute, the longest-running first."""
+
+    def __init__(self) -> None:
+        self.held: dict[Ref, HeldTask] = {}
+        self.attempts: dict[int, Attempt] = {}
+        self.running = Counter[int]()
+        self._numbers = itertools.count(1)
+        self._bytes = 0
+
+    def hold(self, task: HeldTask) -> bool:
+        """False when it is held already."""
+        if task.ref in self.held:
+            return False
+        self.held[task.ref] = task
+        self._bytes += _size(task)
+        return True
+
+    def begin(self, task: HeldTask) -> Attempt:
+        attempt = Attempt(next(self._numbers), task, now_us())
+        self.attempts[attempt.id] = attempt
+        self.running[task.ref.step] += 1
+        return attempt
+
+    def end(self, attempt: Attempt) -> None:
+        """The task is not held any more."""
+        del self.attempts[attempt.id]
+        self.running[attempt.task.ref.step] -= 1
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        self._release(attempt.task)
+
+    def void(self, refs: Iterable[Ref]) -> list[Attempt]:
+        """Drops these tasks; returns the attempts among them, which still execute."""
+        dropped = {ref for ref in refs if ref in self.held}
+        executing = [attempt for attempt in self.attempts.values() if attempt.task.ref in dropped] if dropped else []
+        for ref in dropped:
+            task = self.held[ref]
+            task.is_void = True
+            self._release(task)
+        return executing
+
+    def waiting(self) -> list[HeldTask]:
+        executing = {attempt.task.ref for attempt in self.attempts.values()}
+        return [task for ref, task in self.held.items() if ref not in executing]
+
+    def release_waiting(self) -> None:
+        """The daemon still has them as pending."""
+        for task in self.waiting():
+            self._release(task)
+
+    @property
+    def credit(self) -> int:
+        """Tasks that can still be taken."""
+        return max(0, MAX_TASKS - len(self.held)) if self._bytes < MAX_BYTES else 0
+
+    def longest_running(self) -> list[pb.RunningTask]:
+        return [
+            pb.RunningTask(
+                task=attempt.task.ref.message(),
+                item_key=attempt.task.key,
+                attempt=attempt.task.attempts_used + 1,
+                start_us=attempt.start_us,
+            )
+            for attempt in itertools.islice(self.attempts.values(), _LISTED_ATTEMPTS)
+        ]
+
+    def _release(self, task: HeldTask) -> None:
+        if self.held.get(task.ref) is task:
+            del self.held[task.ref]
+            self._bytes -= _size(task)
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _size(task: HeldTask) -> int:
+    return len(task.payload_json) + len(task.saved_json) + sum(map(len, task.previous.values()))

@@ -1,0 +1,154 @@
+"""What waits for the daemon: batches on their way or still growing. A batch leaves when it is known to be durable.
+
+The last batch grows until it is sent; from then on its number and content are fixed, also over a reconnect. At most two
+are on the way, so a batch is what finished while the ones before it travelled. Within a batch the daemon applies saved
+states and children before reports, so a task's report never overtakes what the task gave before.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from milepost.runner.frames import Result
+from milepost.runner.ledger import Ref
+from milepost.v1 import runner_service_pb2 as pb
+
+MAX_ENTRIES = 1000
+MAX_BYTES = 1_000_000
+MAX_ON_THE_WAY = 2
+#: A single entry above this cannot travel: a gRPC message is capped at 16 MiB.
+MAX_ENTRY = 12 * 1024 * 1024
+
+_ENTRY_OVERHEAD = 64
+
+Children = Sequence[tuple[str, str]]
+
+
+class _Outgoing:
+    """A batch and who waits until it is durable."""
+
+    def __init__(self, sequence: int) -> None:
+        self.batch = pb.Batch(sequence=sequence)
+        self.entries = 0
+        self.bytes = 0
+        self.is_sealed = False
+        self.on_durable: list[Callable[[], None]] = []
+
+    def has_room(self, size: int) -> bool:
+        return not self.is_sealed and self.entries < MAX_ENTRIES and self.bytes + size <= MAX_BYTES
+
+
+class Outbox:
+    """`wake` is called when there is something to send; `bytes` is the size of all that is not yet durable."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._batches: deque[_Outgoing] = deque()
+        self._on_the_way = 0
+        self._last_sequence = 0
+        self.bytes = 0
+
+    def report(self, ref: Ref, result: Result) -> None:
+        """An entry that is too large to travel is reported as a failed attempt."""
+        size = _ENTRY_OVERHEAD + len(result.result_json) + _size(result.children)
+        if result.failure is not None:
+            size += len(result.failure.message) + len(result.failure.traceback)
+        if size > MAX_ENTRY:
+            result, size = _too_large(result, size), _ENTRY_OVERHEAD
+        report = self._room(size).batch.reports.add(
+            task=ref.message(),
+            kind=result.kind,
+            label=result.label,
+            result_json=result.result_json,
+            start_us=result.start_us,
+            end_us=result.end_us,
+            failure=result.failure,
+            folder=result.folder,
+        )
+        if result.children:
+            report.children.extend(_messages(result.children))
+        self._wake()
+
+    def children(
+        self, ref: Ref, enumeration: int, first: int, children: Children, on_durable: Callable[[], None]
+    ) -> None:
+        outgoing = self._room(_ENTRY_OVERHEAD + _size(children))
+        outgoing.batch.children.add(
+            task=ref.message(), enumeration=enumeration, first_position=first, children=_messages(children)
+        )
+        outgoing.on_durable.append(on_durable)
+        self._wake()
+
+    def saved(self, ref: Ref, state_json: str, on_durable: Callable[[], None]) -> None:
+        outgoing = self._room(_ENTRY_OVERHEAD + len(state_json))
+        outgoing.batch.saved.add(task=ref.message(), state_json=state_json)
+        outgoing.on_durable.append(on_durable)
+        self._wake()
+
+    def next_batch(self) -> pb.Batch | None:
+        """The one to send now; it counts as on the way."""
+        if self._on_the_way >= MAX_ON_THE_WAY or not self.has_unsent:
+            return None
+        outgoing = self._batches[self._on_the_way]
+        outgoing.is_sealed = True
+        self._on_the_way += 1
+        return outgoing.batch
+
+    def acknowledge(self, sequence: int) -> None:
+        """Every batch up to this one is durable."""
+        while self._batches and self._batches[0].batch.sequence <= sequence:
+            outgoing = self._batches.popleft()
+            self._on_the_way = max(0, self._on_the_way - 1)
+            self.bytes -= outgoing.bytes
+            for tell in outgoing.on_durable:
+                tell()
+        self._wake()
+
+    def send_again(self) -> None:
+        """After a reconnect: what is not known to be durable travels once more."""
+        self._on_the_way = 0
+
+    @property
+    def has_unsent(self) -> bool:
+        return len(self._batches) > self._on_the_way
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._batches
+
+    @property
+    def first_sequence(self) -> int:
+        """Number of the first batch that is not known to be durable; 0 when there is none."""
+        return self._batches[0].batch.sequence if self._batches else 0
+
+    def batches(self) -> Iterator[pb.Batch]:
+        return (outgoing.batch for outgoing in self._batches)
+
+    def _room(self, size: int) -> _Outgoing:
+        """The batch that takes an entry of this size."""
+        if not self._batches or not self._batches[-1].has_room(size):
+            self._last_sequence += 1
+            self._batches.append(_Outgoing(self._last_sequence))
+        outgoing = self._batches[-1]
+        outgoing.entries += 1
+        outgoing.bytes += size
+        self.bytes += size
+        return outgoing
+
+
+def _too_large(result: Result, size: int) -> Result:
+    failure = pb.TaskFailure(
+        error_class="result_too_large",
+        message=f"What the task gave back is {size:,} bytes of JSON; {MAX_ENTRY:,} can be recorded.",
+        remedy="Give back less, or write it to the task's folder and give back the file's name.",
+    )
+    return Result(
+        result.id, pb.REPORT_KIND_FAILED, "", "", result.start_us, result.end_us, result.folder, failure=failure
+    )
+
+
+def _size(children: Children | None) -> int:
+    return sum(_ENTRY_OVERHEAD + len(key) + len(payload) for key, payload in children) if children else 0
+
+
+def _messages(children: Children) -> list[pb.Child]:
+    return [pb.Child(key=key, payload_json=payload) for key, payload in children]

@@ -1,0 +1,99 @@
+"""What is said to the daemon and when: keeps a stream attached, sends what is due, hands on what comes."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from milepost.runner.gathers import Gathers
+from milepost.runner.link import Attachment, Link, LinkLost
+from milepost.runner.outbox import Outbox
+from milepost.v1 import runner_service_pb2 as pb
+
+_LOG = logging.getLogger(__name__)
+
+
+class Stream:
+    """`outbox` and `gathers` are filled by others; `on_quiet` is called when everything that was due has been sent."""
+
+    def __init__(self, link: Link, heartbeat: Callable[[], pb.Heartbeat], on_quiet: Callable[[], None]) -> None:
+        self._link = link
+        self._heartbeat = heartbeat
+        self._on_quiet = on_quiet
+        self._wake = asyncio.Event()
+        self._inspections: deque[pb.Inspection] = deque()
+        self.outbox = Outbox(self._wake.set)
+        self.gathers = Gathers(self._wake.set)
+        self.is_attached = False
+        self.is_heartbeat_due = False
+
+    async def stay_attached(
+        self,
+        hello: Callable[[], pb.Hello],
+        on_welcome: Callable[[pb.Welcome], None],
+        on_response: Callable[[pb.AttachResponse], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        """Does not return. Raises Refused."""
+        while True:
+            attachment = await self._link.attach(hello)
+            self.is_attached = True
+            try:
+                self.outbox.send_again()
+                self.gathers.send_again()
+                on_welcome(attachment.welcome)
+                await self._converse(attachment, on_response)
+            finally:
+                self.is_attached = False
+                attachment.close()
+            on_lost()
+
+    def beat(self) -> None:
+        self.is_heartbeat_due = True
+        self._wake.set()
+
+    def send_inspection(self, inspection: pb.Inspection) -> None:
+        self._inspections.append(inspection)
+        self._wake.set()
+
+    async def _converse(self, attachment: Attachment, on_response: Callable[[pb.AttachResponse], None]) -> None:
+        """Until the stream breaks. Raises Refused, and whatever `on_response` raises."""
+        both = (
+            asyncio.create_task(self._read(attachment, on_response)),
+            asyncio.create_task(self._write(attachment)),
+        )
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            endings = await asyncio.gather(*both, return_exceptions=True)
+        for ending in endings:
+            if isinstance(ending, LinkLost):
+                _LOG.info("the stream to the daemon broke: %s", ending)
+            elif isinstance(ending, Exception):
+                raise ending
+
+    async def _read(self, attachment: Attachment, on_response: Callable[[pb.AttachResponse], None]) -> None:
+        while True:
+            on_response(await attachment.read())
+
+    async def _write(self, attachment: Attachment) -> None:
+        while True:
+            self._wake.clear()
+            while request := self._next_request():
+                await attachment.write(request)
+            self._on_quiet()
+            await self._wake.wait()
+
+    def _next_request(self) -> pb.AttachRequest | None:
+        if self.is_heartbeat_due:
+            self.is_heartbeat_due = False
+            return pb.AttachRequest(heartbeat=self._heartbeat())
+        if request := self.gathers.next_request():
+            return pb.AttachRequest(gather=request)
+        if self._inspections:
+            return pb.AttachRequest(inspection=self._inspections.popleft())
+        if batch := self.outbox.next_batch():
+            return pb.AttachRequest(batch=batch)
+        return None

@@ -1,0 +1,147 @@
+"""One worker: a process of the pipeline's interpreter that executes tasks, and the frames exchanged with it."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from milepost.common.processes import ProcessIdentity, kill_tree
+from milepost.runner import frames
+from milepost.runner.children import Child, Children
+from milepost.runner.frames import Frame, FrameError
+from milepost.runner.ledger import Attempt
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds: for what a dead worker has written to be read; between asking it to end, SIGTERM and SIGKILL; to end a tree.
+_DRAIN = 1.0
+_GRACE = 5.0
+_TERM_GRACE = 2.0
+_KILL_DEADLINE = 10.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How workers of this run are started."""
+
+    python: str
+    sdk_folder: str
+    working_directory: str
+    environment: Mapping[str, str]
+    start: Frame
+
+
+class Worker:
+    """`run` lives as long as the process. `attempts` are those that were sent to it and have not ended."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.attempts: dict[int, Attempt] = {}
+        self.is_ready = False
+        #: Its end is the runner's doing, so what it was executing is handed back, not lost.
+        self.is_killed = False
+        self.pings_unanswered = 0
+        self._child: Child | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._pings = 0
+
+    @property
+    def identity(self) -> ProcessIdentity | None:
+        return self._child.identity if self._child else None
+
+    async def run(self, children: Children, launch: Launch, on_frame: Callable[["Worker", Frame], None]) -> int:
+        """Starts the process and hands on its frames; returns its exit code. Raises OSError when it cannot start."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            descriptor = str(theirs.fileno())
+            try:
+                self._child = children.start(
+                    [launch.python, launch.sdk_folder, "work", descriptor],
+                    launch.working_directory,
+                    launch.environment,
+                    pass_fds=[theirs.fileno()],
+                )
+            except BaseException:
+                ours.close()
+                raise
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=frames.MAX_FRAME)
+        try:
+            self.send(launch.start)
+            return await self._live(self._child, reader, on_frame)
+        finally:
+            self._child.signal_group(signal.SIGKILL)
+            self._writer.transport.abort()
+            self._writer = None
+
+    def send(self, frame: Frame) -> None:
+        """What is sent to a worker that has died goes nowhere. The window of held tasks bounds what is under way."""
+        if self._writer is not None:
+            self._writer.write(frames.encode(frame))
+
+    def send_tasks(self, rows: Sequence[Sequence[object]]) -> None:
+        self.send({"type": "tasks", "tasks": rows})
+
+    def ping(self) -> None:
+        self._pings += 1
+        self.pings_unanswered += 1
+        self.send({"type": "ping", "n": self._pings})
+
+    def pong(self) -> None:
+        self.pings_unanswered = 0
+
+    async def kill(self) -> None:
+        """Ends it with everything below it."""
+        self.is_killed = True
+        if self._child is not None:
+            left = await asyncio.to_thread(kill_tree, "", self._child.identity, _KILL_DEADLINE)
+            if left:
+                _LOG.error("worker %d: these processes do not end: %s", self.number, [process.pid for process in left])
+
+    async def end(self, ended: "asyncio.Task[None]") -> None:
+        """Asks, then tells, then kills, until `ended` (its life) is done."""
+        self.is_killed = True
+        self.send({"type": "end"})
+        for patience, number in ((_GRACE, signal.SIGTERM), (_TERM_GRACE, signal.SIGKILL)):
+            await asyncio.wait({ended}, timeout=patience)
+            if ended.done():
+                return
+            if self._child is not None:
+                self._child.signal_group(number)
+        await asyncio.wait({ended}, timeout=_KILL_DEADLINE)
+
+    async def _live(
+        self, child: Child, reader: asyncio.StreamReader, on_frame: Callable[["Worker", Frame], None]
+    ) -> int:
+        reading = asyncio.create_task(self._read(reader, on_frame))
+        exiting = asyncio.create_task(child.wait(end_group=True))
+        try:
+            await asyncio.wait({reading, exiting}, return_when=asyncio.FIRST_COMPLETED)
+            # What it wrote before it died counts; who holds its end of the socket open after it does not.
+            await asyncio.wait({reading}, timeout=_DRAIN)
+            if reading.done() and (error := reading.exception()) is not None:
+                if not isinstance(error, FrameError):
+                    raise error
+                _LOG.error("worker %d does not keep to the protocol and is ended: %s", self.number, error)
+                child.signal_group(signal.SIGKILL)
+            done, _ = await asyncio.wait({exiting}, timeout=_GRACE)
+            if not done:
+                _LOG.error("worker %d has closed its socket but does not end: it is killed", self.number)
+                child.signal_group(signal.SIGKILL)
+            return await exiting
+        finally:
+            for task in (reading, exiting):
+                task.cancel()
+
+    async def _read(self, reader: asyncio.StreamReader, on_frame: Callable[["Worker", Frame], None]) -> None:
+        while True:
+            try:
+                line = await reader.readline()
+            except ConnectionError:
+                return
+            except ValueError as error:
+                raise FrameError(f"a frame is longer than {frames.MAX_FRAME:,} bytes") from error
+            if not line.endswith(b"\n"):
+                return  # the end, or a frame that its death cut off
+            on_frame(self, frames.decode(line))
