@@ -14,19 +14,18 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from milepost.daemon.submit import verify_input
-
 from milepost.core import lifecycle, queueing
 from milepost.core.definition import from_json
 from milepost.core.errors import MilepostError
-from milepost.core.model import ACTIVE_STATES, Command, Event, Job, JobState, Reason, Run, RunEnd
-from milepost.core.queueing import Limits, Queued
+from milepost.core.model import Command, Event, Job, JobState, Reason, Run, RunEnd
+from milepost.core.queueing import Limits
 from milepost.daemon import runners
 from milepost.daemon.commands import PAUSE_FILE, Asked, Commands
 from milepost.daemon.dispatch import Dispatch, token_hash
+from milepost.daemon.inputs import verify_input
 from milepost.daemon.records import take_in
 from milepost.daemon.runners import Runners
-from milepost.daemon.store import events, jobs, operations, runs, tasks
+from milepost.daemon.store import events, jobs, operations, queue, runs, tasks
 from milepost.daemon.store.store import Store, Transaction
 
 #: Longest time between two looks: a sentinel file is seen within 2 s (J14).
@@ -93,19 +92,18 @@ class Reconcile:
 
     async def _look(self, group: asyncio.TaskGroup) -> None:
         await self._release_retries()
+        now = time.time()
         open_runs = {run.job_id: run for run in await self._store.read(runs.open_runs)}
-        present = await self._store.read(operations.unsettled_jobs)
-        await self._heed_pause_files(present)
-        for job in present:
+        for job in await self._store.read(lambda db: jobs.unsettled(db, now)):
+            await self._heed_pause_file(job)
             run = open_runs.get(job.id)
             if job.operation == "RETRY" or (job.operation and run is None):
                 self._do(group, job.id, self._rewrite(job))
             elif run is not None:
                 self._do(group, job.id, self._tend(job, run))
-            elif job.state is JobState.SCHEDULED and (job.scheduled_time or 0.0) <= time.time():
-                await self._store.write(lambda tx, j=job: _start_time_reached(tx, j.id))
-                self.wake()
-        for job_id in self._startable(present) if self._starting else ():
+            elif job.state is JobState.SCHEDULED:
+                await self._start_time_reached(job.id)
+        for job_id in await self._startable():
             self._do(group, job_id, self._start(job_id))
 
     def _do(self, group: asyncio.TaskGroup, job_id: str, work: Coroutine[None, None, None]) -> None:
@@ -126,19 +124,19 @@ class Reconcile:
             for job_id in await self._store.write(lambda tx: tasks.release_due(tx, now)):
                 await self._dispatch.refresh(job_id, look_everywhere=True)
 
-    async def _heed_pause_files(self, present: list[Job]) -> None:
-        everywhere = (self._folder / PAUSE_FILE).exists()
-        for job in present:
-            if job.state not in (JobState.RUNNING, JobState.QUEUED):
-                continue
-            own = self._folder / "jobs" / job.id / PAUSE_FILE
-            if everywhere or own.exists():
-                where = self._folder / PAUSE_FILE if everywhere else own
-                asked = Asked(Command.PAUSE, "", "", "daemon", "", reason=f"the file {where} is there")
-                try:
-                    await self._commands.control(job.id, asked)
-                except MilepostError as error:
-                    logger.info("%s is not paused by %s: %s", job.id, where, error)
+    async def _heed_pause_file(self, job: Job) -> None:
+        file = self._pause_file(job.id)
+        if job.state is not JobState.RUNNING or job.stop is not None or file is None:
+            return
+        asked = Asked(Command.PAUSE, "", "", "daemon", "", reason=f"the file {file} is there")
+        try:
+            await self._commands.control(job.id, asked)
+        except MilepostError as error:
+            logger.info("%s is not paused by %s: %s", job.id, file, error)
+
+    def _pause_file(self, job_id: str) -> Path | None:
+        own, everywhere = self._folder / "jobs" / job_id / PAUSE_FILE, self._folder / PAUSE_FILE
+        return next((file for file in (own, everywhere) if file.exists()), None)
 
     # --- a run ---
 
@@ -211,24 +209,24 @@ class Reconcile:
         await self._dispatch.refresh(job.id, look_everywhere=True)
         self.wake()
 
-    def _startable(self, present: list[Job]) -> list[str]:
-        queued = [
-            Queued(
-                job.id,
-                job.queue,
-                job.priority,
-                job.queue_time or job.create_time,
-                job.sequence,
-                held=job.operation is not None or job.id in self._busy,
-            )
-            for job in present
-            if job.state is JobState.QUEUED
-        ]
-        active = [job.queue for job in present if job.state in ACTIVE_STATES]
-        return queueing.next_to_start(queued, active, self._rules.limits)
+    async def _startable(self) -> list[str]:
+        if not self._starting or (self._folder / PAUSE_FILE).exists():
+            return []
+        queued, active = await self._store.read(lambda db: (queue.queued(db), queue.active_queues(db)))
+        waiting = [replace(job, held=job.held or job.job_id in self._busy) for job in queued]
+        return queueing.next_to_start(waiting, active, self._rules.limits)
+
+    async def _start_time_reached(self, job_id: str) -> None:
+        await self._store.write(lambda tx: _start_time_reached(tx, job_id))
+        self.wake()
 
     async def _start(self, job_id: str) -> None:
         """The job has a slot: its run is recorded, then its runner started. A crash in between is reaped as lost."""
+        file = self._pause_file(job_id)
+        if file is not None:
+            asked = Asked(Command.PAUSE, "", "", "daemon", "", reason=f"the file {file} is there")
+            await self._commands.control(job_id, asked)
+            return
         job = await self._store.read(lambda db: jobs.get(db, job_id))
         lost = await asyncio.to_thread(verify_input, self._folder / "jobs" / job_id, job.input) if job.input else None
         if lost is not None:

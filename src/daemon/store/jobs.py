@@ -121,6 +121,15 @@ def in_states(db: sqlite3.Connection, states: Collection[JobState]) -> list[Job]
     return _select(db, where, (rows.dump(list(states)),))
 
 
+def unsettled(db: sqlite3.Connection, now: float) -> list[Job]:
+    """Jobs that reconcile has something to do with: they run, their start time has come, or their records change."""
+    where = (
+        "WHERE job.state IN ('RUNNING', 'PAUSING', 'CANCELLING')"
+        " OR (job.state = 'SCHEDULED' AND job.scheduled_time <= ?) OR operation.kind IS NOT NULL ORDER BY job.sequence"
+    )
+    return _select(db, where, (now,))
+
+
 def count_by_state(db: sqlite3.Connection) -> dict[JobState, int]:
     """States that no job is in are left out."""
     return {JobState(state): number for state, number in db.execute(_QUERIES.count_by_state).fetchall()}
