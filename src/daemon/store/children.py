@@ -178,7 +178,7 @@ def _write(
                 new.key,
                 new.payload_json,
                 step,
-                *((ItemState.SKIPPED, DUPLICATE) if new.skipped and skips else (open_state, "")),
+                *((ItemState.SKIPPED.value, DUPLICATE) if new.skipped and skips else (open_state.value, "")),
                 enumeration,
             )
             for new in plan.new

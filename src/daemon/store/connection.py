@@ -13,6 +13,7 @@ T = TypeVar("T")
 _BUSY_TIMEOUT_SECONDS = 5.0
 #: Statements that a connection keeps prepared: all of ours.
 _CACHED_STATEMENTS = 512
+_WRITER_CACHE_KIB = 16 * 1024
 
 
 class StoreConnection(aiosqlite.Connection):
@@ -33,6 +34,7 @@ async def open_writer(path: Path, synchronous: str) -> StoreConnection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
             # The WAL file shrinks when it begins anew, so that its size tells how much waits for a checkpoint.
             connection.execute("PRAGMA journal_size_limit = 0")
         except BaseException:

@@ -149,8 +149,10 @@ class _Batch:
     def _record(self, step: int, reports: list[Report]) -> int:
         """Rows changed: two for each report that counts."""
         following = self.definition.next_step(step)
-        onward = (step, ItemState.SUCCEEDED) if following is None else (following, ItemState.PENDING)
-        aside = (step, ItemState.SKIPPED)
+        # `.value`: SQLite takes a plain str at once, and looks for an adapter for anything else.
+        through, pending = ItemState.SUCCEEDED.value, ItemState.PENDING.value
+        onward = (step, through) if following is None else (following, pending)
+        aside = (step, ItemState.SKIPPED.value)
         records = [self._row(report, _OUTCOMES[report.kind]) for report in reports]
         moves = [
             (
@@ -169,7 +171,7 @@ class _Batch:
     def _row(self, report: Report, outcome: Outcome, failure: Failure | None = None) -> tuple[str | float | None, ...]:
         ref = report.ref
         return (
-            outcome,
+            outcome.value,
             report.label,
             report.result_json,
             self.run,

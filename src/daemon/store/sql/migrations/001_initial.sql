@@ -1,4 +1,5 @@
 -- Times are Unix seconds. States are the names of the enums of core.model. Columns named *_json hold JSON text.
+-- CHECKs of `item` and `task` use OR: SQLite fills a temporary table for an IN list, with each row that is written.
 
 -- One row: which store this is, and how many commits have changed it.
 CREATE TABLE meta (
@@ -129,7 +130,8 @@ CREATE TABLE item (
     key TEXT NOT NULL,
     payload_json TEXT NOT NULL,
     step INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('PENDING', 'RETRY', 'SUCCEEDED', 'SKIPPED', 'FAILED')),
+    state TEXT NOT NULL CHECK (state = 'PENDING' OR state = 'SUCCEEDED' OR state = 'RETRY' OR state = 'SKIPPED'
+                               OR state = 'FAILED'),
     label TEXT NOT NULL DEFAULT '',
     epoch INTEGER NOT NULL DEFAULT 0,
     attempts_used INTEGER NOT NULL DEFAULT 0,
@@ -150,7 +152,7 @@ CREATE TABLE task (
     job INTEGER NOT NULL REFERENCES job (sequence) ON DELETE CASCADE,
     step INTEGER NOT NULL,
     item INTEGER NOT NULL,
-    outcome TEXT NOT NULL CHECK (outcome IN ('SUCCEEDED', 'SKIPPED', 'FAILED')),
+    outcome TEXT NOT NULL CHECK (outcome = 'SUCCEEDED' OR outcome = 'SKIPPED' OR outcome = 'FAILED'),
     label TEXT NOT NULL,
     result_json TEXT NOT NULL,
     attempt INTEGER NOT NULL,
