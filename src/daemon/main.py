@@ -14,11 +14,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from milepost.daemon.rpc.server import Serving, build_server
-from milepost.daemon.sdk_copy import copy_sdk
-from milepost.daemon.submit import Submit, remove_orphan_folders
-from milepost.daemon.watch import Hub
-
 from milepost.common import paths
 from milepost.common.processes import MARK_VARIABLE
 from milepost.common.settings import DEFAULT_QUEUE_LIMIT, DESCRIPTIONS, Settings, load_settings
@@ -28,9 +23,16 @@ from milepost.core.queueing import Limits
 from milepost.daemon.commands import Asked, Commands
 from milepost.daemon.dispatch import Dispatch
 from milepost.daemon.reconcile import Reconcile, Rules
+from milepost.daemon.rpc.job_service import Parts
+from milepost.daemon.rpc.job_service import Parts
+from milepost.daemon.rpc.server import Serving, build_server
 from milepost.daemon.runners import Runners
+from milepost.daemon.sdk_copy import copy_sdk
+from milepost.daemon.snapshot import Snapshots
 from milepost.daemon.store import jobs
 from milepost.daemon.store.store import Store
+from milepost.daemon.submit import Submit, remove_orphan_folders
+from milepost.daemon.watch import Hub
 from milepost.v1 import daemon_service_pb2 as pb
 
 #: Seconds that open calls get to end when the daemon stops.
@@ -123,7 +125,8 @@ class Daemon:
         self.store = store
         self.stopping = asyncio.Event()
         sdk_folder = copy_sdk(folder)
-        self.hub = Hub(store)
+        self.snapshots = Snapshots(folder, lambda job_id: self.dispatch.live(job_id))
+        self.hub = Hub(store, self.snapshots)
         self.runners = Runners(folder, str(socket), self._wake)
         self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)
         self.commands = Commands(store, folder, self._intent_changed)
@@ -131,6 +134,31 @@ class Daemon:
         rules = Rules(limits, settings.auto_resume_limit)
         self.reconcile = Reconcile(store, folder, self.dispatch, self.commands, self.runners, rules)
         self.submit = Submit(store, folder, sdk_folder, self._wake)
+
+    def parts(self) -> Parts:
+        """What the servicers ask."""
+        return Parts(
+            store=self.store,
+            folder=self.settings.state_dir,
+            snapshots=self.snapshots,
+            hub=self.hub,
+            commands=self.commands,
+            dispatch=self.dispatch,
+            submit=self.submit,
+            closing=asyncio.Event(),
+        )
+
+    def parts(self) -> Parts:
+        """What the API asks."""
+        return Parts(
+            store=self.store,
+            folder=self.settings.state_dir,
+            snapshots=self.snapshots,
+            hub=self.hub,
+            commands=self.commands,
+            dispatch=self.dispatch,
+            submit=self.submit,
+        )
 
     def _wake(self) -> None:
         self.reconcile.wake()
@@ -175,7 +203,7 @@ async def _serve(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.stopping.set)
-        server = await build_server(daemon, socket)
+        server = await build_server(daemon.parts(), socket, settings.described(), daemon.drain)
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.hub.run())
             group.create_task(daemon.reconcile.run())

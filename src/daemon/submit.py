@@ -94,7 +94,7 @@ class Submit:
         self._submitted = submitted
 
     async def submit(self, submission: Submission) -> Submitted:
-        """Raises MilepostError: those of `describe`, `inputs`, `core.definition`, and DUPLICATE_JOB. Then there is no job."""
+        """Raises MilepostError: those of `describe`, `inputs` and `core.definition`, and DUPLICATE_JOB."""
         answer = await self._store.read(lambda db: _recall(db, submission))
         if answer is not None:
             return answer

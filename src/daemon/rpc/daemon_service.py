@@ -1,0 +1,81 @@
+"""DaemonService: what the daemon is, and how it ends."""
+
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from milepost import __version__
+from milepost.common.settings import DescribedSetting
+from milepost.common.wire.times import timestamp
+from milepost.daemon.rpc import checks
+from milepost.daemon.rpc.caller import caller_of
+from milepost.daemon.rpc.interceptor import Context
+from milepost.daemon.store import jobs
+from milepost.daemon.store.store import Store
+from milepost.v1 import daemon_service_pb2 as pb
+from milepost.v1.daemon_service_pb2_grpc import DaemonServiceServicer
+
+#: (mode, by, client) -> ids of the jobs that were running; the daemon stops afterwards.
+Drain = Callable[["pb.DrainMode.ValueType", str, str], Awaitable[list[str]]]
+
+_WHAT_HAPPENED = {
+    pb.DRAIN_MODE_LEAVE: "goes on without the daemon",
+    pb.DRAIN_MODE_PAUSE: "is paused",
+    pb.DRAIN_MODE_KILL: "was ended and is paused",
+}
+
+
+class DaemonService(DaemonServiceServicer):
+    def __init__(
+        self, store: Store, folder: Path, socket: Path, settings: Sequence[DescribedSetting], drain: Drain
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._socket = socket
+        self._settings = settings
+        self._drain = drain
+        self._start_time = time.time()
+
+    async def GetInfo(self, request: pb.GetInfoRequest, context: Context) -> pb.GetInfoResponse:
+        schema, by_state = await self._store.read(_schema_and_counts)
+        return pb.GetInfoResponse(
+            version=__version__,
+            pid=os.getpid(),
+            state_folder=str(self._folder),
+            socket=str(self._socket),
+            start_time=timestamp(self._start_time),
+            jobs_by_state=by_state,
+            schema_version=schema,
+            sqlite_version=sqlite3.sqlite_version,
+            python_version=platform.python_version(),
+            revision=self._store.revision,
+            store_id=self._store.id,
+            settings=[
+                pb.GetInfoResponse.Setting(
+                    name=setting.name, value=setting.value, source=setting.source, description=setting.description
+                )
+                for setting in self._settings
+            ],
+        )
+
+    async def Drain(self, request: pb.DrainRequest, context: Context) -> pb.DrainResponse:
+        checks.request_id(request.request_id)
+        if request.mode not in _WHAT_HAPPENED:
+            checks.invalid("mode", f"has the value {request.mode}", "Use LEAVE, PAUSE or KILL.")
+        caller = caller_of(context)
+        running = await self._drain(request.mode, caller.by, caller.client)
+        return pb.DrainResponse(job_ids=running, message=_message(request.mode, running))
+
+
+def _schema_and_counts(db: sqlite3.Connection) -> tuple[int, dict[str, int]]:
+    (schema,) = db.execute("PRAGMA user_version").fetchone()
+    return schema, {state.value: count for state, count in jobs.count_by_state(db).items()}
+
+
+def _message(mode: "pb.DrainMode.ValueType", running: Sequence[str]) -> str:
+    if not running:
+        return "The daemon stops; no job was running."
+    return f"The daemon stops. {', '.join(running)}: each {_WHAT_HAPPENED[mode]}."
