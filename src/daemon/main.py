@@ -22,8 +22,8 @@ from milepost.core.model import ACTIVE_STATES, Command
 from milepost.core.queueing import Limits
 from milepost.daemon.commands import Asked, Commands
 from milepost.daemon.dispatch import Dispatch
+from milepost.daemon.live import Live
 from milepost.daemon.reconcile import Reconcile, Rules
-from milepost.daemon.rpc.job_service import Parts
 from milepost.daemon.rpc.job_service import Parts
 from milepost.daemon.rpc.server import Serving, build_server
 from milepost.daemon.runners import Runners
@@ -125,7 +125,7 @@ class Daemon:
         self.store = store
         self.stopping = asyncio.Event()
         sdk_folder = copy_sdk(folder)
-        self.snapshots = Snapshots(folder, lambda job_id: self.dispatch.live(job_id))
+        self.snapshots = Snapshots(folder, self._live)
         self.hub = Hub(store, self.snapshots)
         self.runners = Runners(folder, str(socket), self._wake)
         self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)
@@ -146,18 +146,6 @@ class Daemon:
             dispatch=self.dispatch,
             submit=self.submit,
             closing=asyncio.Event(),
-        )
-
-    def parts(self) -> Parts:
-        """What the API asks."""
-        return Parts(
-            store=self.store,
-            folder=self.settings.state_dir,
-            snapshots=self.snapshots,
-            hub=self.hub,
-            commands=self.commands,
-            dispatch=self.dispatch,
-            submit=self.submit,
         )
 
     def _wake(self) -> None:
