@@ -15,7 +15,8 @@ What belongs to a run is found in four ways, because each alone misses somebody:
 A process that cleared its environment and left the session is held by nothing but its chain of parents up to the
 runner. Hence the order: the rest of the tree first, round after round until a scan finds nothing, the runner last. What
 a killed process forked a moment before it died is the runner's child by the next scan. Only when the runner goes on
-starting processes until half the time is over is it killed before its tree is seen empty.
+starting processes until half the time is over is it killed before its tree is seen empty. Below the runner parents are
+killed before their children: a shell script must not see its command die and go on with the next one.
 
 The functions read all of /proc and wait: on an event loop, call them through `asyncio.to_thread`.
 """
@@ -25,7 +26,7 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -148,20 +149,42 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
 def kill_tree(mark: str, leader: ProcessIdentity | None, timeout: float) -> list[ProcessIdentity]:
     """Ends every process of a run at once, the caller excepted, and returns those still alive after `timeout` seconds.
 
-    The result is empty when two consecutive scans found nobody. `mark` may be empty: then only the leader's
-    descendants, session and group count. The leader may be dead, or None when it was never known.
+    The result is empty when two consecutive scans found nobody. The leader is the runner; it may be dead, or None when
+    it was never known.
     """
+    return _kill_all(lambda: _members(mark, leader), leader, timeout)
+
+
+def kill_family(mark: str, leader: ProcessIdentity, timeout: float) -> list[ProcessIdentity]:
+    """Ends one process of a run with all below it, as `kill_tree` does. `mark` is that of the run.
+
+    For a worker or a command: no subreaper, so it goes first, and whoever was seen below it once stays in the family.
+    """
+    family = {leader: None}
+
+    def scan() -> list[ProcessIdentity]:
+        processes = all_processes()
+        strangers = _strangers(mark, {pid: _mark_of(pid) for pid in processes})
+        for member in list(family):
+            family.update(dict.fromkeys(process.identity for process in _tree(member, processes, strangers)))
+        return [member for member in family if is_alive(member) and member.pid != os.getpid()]
+
+    return _kill_all(scan, None, timeout)
+
+
+def _kill_all(
+    scan: Callable[[], list[ProcessIdentity]], last: ProcessIdentity | None, timeout: float
+) -> list[ProcessIdentity]:
     begun = time.monotonic()
     pause, empty_scans = _FIRST_PAUSE, 0
     while True:
-        members = _members(mark, leader)
+        members = scan()
         empty_scans = 0 if members else empty_scans + 1
         waited = time.monotonic() - begun
         if empty_scans == 2 or waited > timeout:
             return members
-        others = [member for member in members if member != leader]
-        # Deepest first: see the module's text for why the leader comes last.
-        for member in reversed(others if others and waited < timeout / 2 else [*members]):
+        others = [member for member in members if member != last]
+        for member in others if others and waited < timeout / 2 else members:
             _kill(member)
         if members:
             time.sleep(pause)
@@ -185,10 +208,13 @@ def _members(mark: str, leader: ProcessIdentity | None) -> list[ProcessIdentity]
     found: dict[int, ProcessStatus] = {}
     if leader is not None:
         found |= {process.pid: process for process in _tree(leader, processes, strangers)}
-    if mark:
-        found |= {pid: processes[pid] for pid, value in marks.items() if value == mark}
+    found |= {pid: processes[pid] for pid, value in marks.items() if value == mark}
     found.pop(os.getpid(), None)
     return [process.identity for process in found.values() if not process.is_dead]
+
+
+def _strangers(mark: str, marks: Mapping[int, str | None]) -> frozenset[int]:
+    return frozenset(pid for pid, value in marks.items() if value not in (None, mark))
 
 
 def _tree(

@@ -2,19 +2,24 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from milepost.common.processes import ProcessIdentity, identify
+from milepost.common.processes import ProcessIdentity, identify, kill_family
+
+_LOG = logging.getLogger(__name__)
+
+_KILL_DEADLINE = 10.0
 
 
 class Children:
     """Starts processes, each the leader of a group of its own, and reaps: its own by pid, orphans as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
         self._own: set[int] = set()
 
     def start(
@@ -79,18 +84,17 @@ class Child:
         self._children.forget(self.pid)
         return code
 
+    async def kill_family(self) -> None:
+        """Ends it with everything below it; somebody still has to wait for it."""
+        left = await asyncio.to_thread(kill_family, self._children.mark, self.identity, _KILL_DEADLINE)
+        if left:
+            _LOG.error("these processes do not end: %s", [process.pid for process in left])
+
     def signal_group(self, number: signal.Signals) -> None:
         """Nothing happens once it has been waited for."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
-
-
-def folder_problem(folder: str) -> str:
-    """What is wrong with a working directory; empty when a process can start there."""
-    if not Path(folder).is_dir():
-        return f"The working directory {folder} does not exist (any more)."
-    return "" if os.access(folder, os.X_OK) else f"The working directory {folder} may not be entered."
 
 
 async def _readable(descriptor: int) -> None:

@@ -8,8 +8,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from milepost.common.processes import kill_tree
-from milepost.runner.children import Child, Children
+from milepost.runner.children import Children
 from milepost.v1 import runner_service_pb2 as pb
 
 #: sysexits.h: a temporary failure, try again.
@@ -22,7 +21,6 @@ _READ_SIZE = 64 * 1024
 _MAX_LINE = 64 * 1024
 _MAX_QUOTED = 500
 _MAX_TAG = 80
-_KILL_DEADLINE = 10.0
 
 PLACEHOLDER = "{}"
 
@@ -61,7 +59,8 @@ async def run_command(children: Children, call: CommandCall, log: int) -> pb.Tas
         output.finish()
         return _judged(call, code, output.last_line)
     except TimeoutError:
-        await _kill(child)
+        await child.kill_family()
+        await child.wait(end_group=True)
         output.finish()
         return pb.TaskFailure(
             error_class="timeout",
@@ -69,15 +68,11 @@ async def run_command(children: Children, call: CommandCall, log: int) -> pb.Tas
             remedy="Give the step a longer timeout if it needs it.",
         )
     except asyncio.CancelledError:
-        await _kill(child)
+        await child.kill_family()
+        await child.wait(end_group=True)
         raise
     finally:
         output.close()
-
-
-async def _kill(child: Child) -> None:
-    await asyncio.to_thread(kill_tree, "", child.identity, _KILL_DEADLINE)
-    await child.wait(end_group=True)
 
 
 class _Output:

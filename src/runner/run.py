@@ -55,7 +55,7 @@ class Run:
         self._identity = identity
         self._stream = Stream(link, self._heartbeat, self.advance)
         self._ledger = Ledger()
-        self._children = Children()
+        self._children = Children(identity.mark)
         self._attempts: Attempts | None = None  # until the first welcome
         self._step_names: list[str] = []
         self._desired = pb.Desired(state=pb.DESIRED_STATE_RUN)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from milepost.common.processes import ProcessIdentity, kill_tree
+from milepost.common.processes import ProcessIdentity
 from milepost.runner import frames
 from milepost.runner.children import Child, Children
 from milepost.runner.frames import Frame, FrameError
@@ -15,11 +15,11 @@ from milepost.runner.ledger import Attempt
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds: for what a dead worker has written to be read; between asking it to end, SIGTERM and SIGKILL; to end a tree.
+#: Seconds: for what a dead worker has written to be read; between asking it to end, SIGTERM and SIGKILL.
 _DRAIN = 1.0
 _GRACE = 5.0
 _TERM_GRACE = 2.0
-_KILL_DEADLINE = 10.0
+_LAST_GRACE = 10.0
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ class Worker:
         """Ends it with everything below it."""
         self.is_killed = True
         if self._child is not None:
-            left = await asyncio.to_thread(kill_tree, "", self._child.identity, _KILL_DEADLINE)
-            if left:
-                _LOG.error("worker %d: these processes do not end: %s", self.number, [process.pid for process in left])
+            await self._child.kill_family()
 
     async def end(self, ended: "asyncio.Task[None]") -> None:
         """Asks, then tells, then kills, until `ended` (its life) is done."""
@@ -109,7 +107,7 @@ class Worker:
                 return
             if self._child is not None:
                 self._child.signal_group(number)
-        await asyncio.wait({ended}, timeout=_KILL_DEADLINE)
+        await asyncio.wait({ended}, timeout=_LAST_GRACE)
 
     async def _live(
         self, child: Child, reader: asyncio.StreamReader, on_frame: Callable[["Worker", Frame], None]

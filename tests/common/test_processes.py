@@ -126,9 +126,9 @@ def test_who_carries_another_mark_is_spared(tmp_path: Path, mark: str) -> None:
 #: Ends its own tree and says what was left of it.
 ROOT = """
 import os, subprocess
-from milepost.common.processes import identify, kill_tree
+from milepost.common.processes import identify, kill_family
 child = subprocess.Popen(["/bin/sleep", "600"])
-print(kill_tree("", identify(os.getpid()), 10), child.wait())
+print(kill_family("", identify(os.getpid()), 10), child.wait())
 """
 
 

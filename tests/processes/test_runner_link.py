@@ -1,0 +1,162 @@
+"""The stream between runner and daemon: broken, refused, away for long."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from milepost.common.spool import read_spool, spool_path
+from milepost.v1 import runner_service_pb2 as pb
+from tests.processes.test_runner_commands import items, prepare
+from tests.support.fake_daemon import DEADLINE, FakeDaemon
+from tests.support.runner_fixtures import Start, daemon, folder, start_runner
+
+__all__ = ["daemon", "folder", "start_runner"]
+
+#: Says that it began, waits for the gate, says that it has ended.
+GATED = ("sh", "-c", 'echo "$1" >> began; read _ < gate; echo "$1" >> effects', "sh", "{}")
+
+
+class Gate:
+    """Lets gated commands through, one a line."""
+
+    def __init__(self, folder: Path) -> None:
+        os.mkfifo(folder / "gate")
+        self._descriptor = os.open(folder / "gate", os.O_RDWR)
+
+    def open(self, count: int) -> None:
+        os.write(self._descriptor, b"\n" * count)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+async def wait_until(condition: Callable[[], object]) -> None:
+    """For what the runner tells nobody, only leaves in files."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110 (there is nothing to wait on)
+            await asyncio.sleep(0.02)
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+async def test_unacknowledged_batches_travel_again_to_a_new_daemon(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    gate = Gate(folder)
+    prepare(daemon, *GATED, concurrency=2)
+    daemon.acknowledges = False
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(6))
+    gate.open(1)
+    await daemon.until(lambda: len(daemon.reports) == 1)
+    unacknowledged = daemon.batches[1]
+    await daemon.stop()
+    gate.open(2)  # these end while there is no daemon
+    await wait_until(lambda: len(lines(folder / "effects")) == 3)
+    await daemon.start()
+    await daemon.until(lambda: len(daemon.hellos) == 2)
+    assert daemon.hellos[1].next_sequence == 1
+    assert {ref.item for ref in daemon.hellos[1].held} == {10, 11, 12, 13, 14, 15}
+    await daemon.until(lambda: daemon.received[1:])
+    assert daemon.received[:2] == [1, 1]
+    assert daemon.batches[1] == unacknowledged
+    daemon.acknowledges = True
+    daemon.send(ack=pb.Ack(sequence=max(daemon.received)))
+    gate.open(3)
+    await daemon.until(lambda: len(daemon.reports) == 6)
+    daemon.desire(pb.DESIRED_STATE_RUN, finished=True)
+    assert await runner.ended() == 0
+    gate.close()
+    assert sorted(report.task.item for report in daemon.reports) == [10, 11, 12, 13, 14, 15]
+    assert len(lines(folder / "effects")) == 6
+
+
+async def test_what_the_welcome_confirms_is_not_sent_again(daemon: FakeDaemon, start_runner: Start) -> None:
+    prepare(daemon, "true")
+    daemon.acknowledges = False
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(1))
+    await daemon.until(lambda: daemon.reports)
+    await daemon.stop()
+    daemon.welcome.acknowledged_sequence = 1
+    daemon.desire(pb.DESIRED_STATE_RUN, finished=True)
+    await daemon.start()
+    assert await runner.ended() == 0
+    assert daemon.received == [1]
+
+
+async def test_a_daemon_away_past_the_lease_finds_the_spool(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    gate = Gate(folder)
+    prepare(daemon, *GATED, concurrency=2)
+    daemon.welcome.lease_seconds = 0.2
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(6))
+    await wait_until(lambda: len(lines(folder / "began")) == 2)
+    await daemon.stop()
+    await wait_until(lambda: "The daemon has been away" in runner.log.read_text())
+    gate.open(6)
+    assert await runner.ended() == 0
+    gate.close()
+    spool = read_spool(spool_path(folder, 1))
+    reports = [report for batch in spool.batches for report in batch.reports]
+    assert {(report.task.item, report.kind) for report in reports} == {
+        (10, pb.REPORT_KIND_SUCCEEDED),
+        (11, pb.REPORT_KIND_SUCCEEDED),
+    }
+    assert sorted(lines(folder / "effects")) == ["item-0", "item-1"]
+
+
+async def test_a_runner_that_is_refused_ends_and_leaves_nothing(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    prepare(daemon, "sleep")
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(3, "600"))
+    await daemon.until(lambda: daemon.heartbeats and daemon.heartbeats[-1].in_flight_by_step[1] == 3)
+    await daemon.stop()
+    refusing = RefusingDaemon(daemon.socket, daemon.welcome)
+    await refusing.start()
+    assert await runner.ended() == 4
+    await refusing.stop()
+    assert "not this run" in runner.log.read_text()
+    assert not spool_path(folder, 1).exists()
+
+
+class RefusingDaemon(FakeDaemon):
+    async def Attach(  # noqa: N802 (the name of the RPC)
+        self, _request_iterator: AsyncIterator[pb.AttachRequest], context: Any
+    ) -> AsyncIterator[pb.AttachResponse]:
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not this run")
+        yield pb.AttachResponse()
+
+
+async def test_sigterm_holds_and_a_second_one_stops(daemon: FakeDaemon, folder: Path, start_runner: Start) -> None:
+    gate = Gate(folder)
+    prepare(daemon, *GATED, concurrency=2)
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(6))
+    await wait_until(lambda: len(lines(folder / "began")) == 2)
+    runner.process.send_signal(signal.SIGINT)  # is nothing to a runner
+    runner.process.send_signal(signal.SIGTERM)
+    await daemon.until(lambda: daemon.heartbeats[-1].holding)
+    gate.open(1)
+    await daemon.until(lambda: daemon.reports)
+    runner.process.send_signal(signal.SIGTERM)
+    assert await runner.ended() == 0
+    gate.close()
+    assert [report.kind for report in daemon.reports] == [pb.REPORT_KIND_SUCCEEDED, pb.REPORT_KIND_RETURNED]
+    assert len(lines(folder / "began")) == 2
