@@ -218,7 +218,7 @@ def _source_text(source_json: str) -> str:
     source = json.loads(source_json)
     if "command" in source:
         return shlex.join(source["command"])
-    where = source.get("file") or source["module"]
+    where = source.get("file") or source.get("module", "")
     return f"{where}:{source['name']}" if source.get("name") else str(where)
 
 

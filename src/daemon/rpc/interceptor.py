@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -24,7 +24,8 @@ _UNLIMITED = "/milepost.v1.RunnerService/"
 
 # Any: the interceptor passes on every kind of message.
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+#: None: there is no such method.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> Handler:
         handler: Any = await continuation(handler_call_details)  # Any: the stubs know none of its attributes
         if handler is None:
             return None  # an unknown method: gRPC answers UNIMPLEMENTED
