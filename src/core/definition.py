@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from milepost.core.errors import Code, MilepostError
@@ -160,8 +161,9 @@ def to_json(definition: PipelineDefinition) -> str:
     return json.dumps(asdict(definition), separators=(",", ":"), ensure_ascii=False)
 
 
+@lru_cache(maxsize=256)
 def from_json(text: str) -> PipelineDefinition:
-    """Raises MilepostError(PIPELINE_INVALID) that names the field."""
+    """Kept by its text, since every decision about a job begins with it. Raises MilepostError(PIPELINE_INVALID) that names the field."""
     try:
         document = json.loads(text)
         steps = [_step(position, data) for position, data in enumerate(_list(document, "steps"))]

@@ -95,7 +95,7 @@ class Dispatch:
 
         Raises MilepostError(RUN_FENCED) when the token is not that of an open run.
         """
-        session = await self._admit(requests, send)
+        session = await self._admit(requests, _one_at_a_time(send))
         job_id = session.job.id
         await self._replace(job_id)
         task = asyncio.current_task()
@@ -158,6 +158,17 @@ class Dispatch:
             lease_seconds=self._lease,
             desired=desired,
         )
+
+
+def _one_at_a_time(send: Send) -> Send:
+    """The loops of a session write to one stream, and gRPC takes one message at a time."""
+    lock = asyncio.Lock()
+
+    async def locked(message: pb.AttachResponse) -> None:
+        async with lock:
+            await send(message)
+
+    return locked
 
 
 def _identify(tx: Transaction, hello: pb.Hello) -> tuple[Job, Run]:

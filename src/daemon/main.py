@@ -148,6 +148,9 @@ class Daemon:
             closing=asyncio.Event(),
         )
 
+    def _live(self, job_id: str) -> Live:
+        return self.dispatch.live(job_id)
+
     def _wake(self) -> None:
         self.reconcile.wake()
 

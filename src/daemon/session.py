@@ -1,9 +1,9 @@
 """One attached runner: what it holds, what it is sent, and what it reported.
 
 Three loops share a session: `receive` reads the stream, `commit` records what was reported in batches of everything
-that came in during the last commit, `feed` hands out tasks into the runner's window. Handing out is not durable: an item
-that is out stands in the store as pending, and `held` keeps it from being handed out twice. After a new start of the
-daemon the runner's hello says what it holds.
+that came in during the last commit, `feed` hands out tasks into the runner's window. Handing out is not durable: an
+item that is out stands in the store as pending, and `held` keeps it from being handed out twice. After a new start of
+the daemon the runner's hello says what it holds.
 """
 
 import asyncio

@@ -94,7 +94,7 @@ class Results:
         channel = self._execution.session.channel
         if channel.on_loop:
             raise TypeError("in an `async def` step the results are read with `async for row in results`")
-        cursor: object = None
+        cursor: object = 0
         while True:
             rows, cursor = _page(channel.ask(self._question(cursor)).result())
             yield from rows
@@ -104,7 +104,7 @@ class Results:
     async def __aiter__(self) -> AsyncIterator[Row]:
         import asyncio
 
-        cursor: object = None
+        cursor: object = 0
         while True:
             answer = await asyncio.wrap_future(self._execution.session.channel.ask(self._question(cursor)))
             rows, cursor = _page(answer)
