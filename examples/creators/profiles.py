@@ -25,7 +25,6 @@ from starlette.routing import Route
 
 #: Chosen so that exactly 11 creators of creators.csv fail for good.
 SEED = 6991
-HANG = 60.0  # seconds: longer than any client waits
 RETRY_AFTER = 1  # seconds
 
 #: What the first attempts get, and how often out of a thousand handles.
@@ -84,7 +83,8 @@ def application(slowdown: float) -> Starlette:
             return Response(f"{handle}: not today, nor tomorrow\n", treatment.for_good)
         match treatment.stumbles[attempt - 1 : attempt]:
             case ("hang",):
-                await asyncio.sleep(HANG)
+                while not await request.is_disconnected():
+                    await asyncio.sleep(0.1)
             case ("limit",):
                 return Response("slow down\n", 429, {"Retry-After": str(RETRY_AFTER)})
             case ("break",):
