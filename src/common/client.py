@@ -7,7 +7,7 @@ as MilepostError, whatever gRPC made of them.
 import asyncio
 import os
 import socket as sockets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -126,7 +126,9 @@ class Client:
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from error
 
-    async def watch(self, filter_text: str = "", token: str = "") -> AsyncIterator[WatchJobsResponse | Disconnected]:
+    async def watch(
+        self, filter_text: str = "", token: str = ""
+    ) -> AsyncGenerator[WatchJobsResponse | Disconnected, None]:
         """Updates from `token` on (empty: every job first), for ever.
 
         After a lost connection it yields Disconnected once, reconnects for as long as it takes and goes on from the

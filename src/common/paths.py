@@ -28,6 +28,11 @@ def config_file(environ: Mapping[str, str]) -> Path:
     return _xdg_folder(environ, "XDG_CONFIG_HOME", ".config") / "milepost" / "config.toml"
 
 
+def absolute(path: Path) -> Path:
+    """From the current folder, without `..`, and with links kept as they are."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+
+
 def _xdg_folder(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
     given = environ.get(variable, "")
     if given.startswith("/"):  # the XDG specification: relative paths are to be ignored

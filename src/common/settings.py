@@ -4,8 +4,7 @@ Weakest first: default, the file `$XDG_CONFIG_HOME/milepost/config.toml`, the en
 """
 # ruff: noqa: RUF009 - `_setting` makes a dataclass field
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ def _path(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise ValueError("a path")
     try:
-        return Path(os.path.abspath(Path(value).expanduser()))  # noqa: PTH100 - resolve() would follow links
+        return paths.absolute(Path(value).expanduser())
     except (RuntimeError, OSError):
         raise ValueError("a path that can be made absolute") from None
 
@@ -225,13 +224,3 @@ def _read_file(file: Path) -> Mapping[str, object]:
 
 def _invalid(name: str, message: str, remedy: str) -> MilepostError:
     return MilepostError(Code.SETTING_INVALID, message, remedy, {"setting": name} if name else None)
-
-
-def as_flags(settings: Settings, names: Iterable[str]) -> list[str]:
-    """The flags that give another process of Milepost the same values."""
-    return [
-        part
-        for name in names
-        if getattr(settings, name) is not None
-        for part in (f"--{name.replace('_', '-')}", _shown(getattr(settings, name)))
-    ]

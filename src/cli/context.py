@@ -1,0 +1,114 @@
+"""What every verb works with: settings, the terminal, and the way to the daemon."""
+
+import os
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import milepost
+from milepost.cli.documents import Json, error_document, line
+from milepost.cli.text import Cell, Paint, safe_lines, table
+from milepost.common import paths
+from milepost.common.client import Client, is_listening
+from milepost.common.settings import Settings
+from milepost.core.errors import MilepostError
+
+CLIENT_NAME = f"cli/{milepost.__version__}"
+
+
+@dataclass(frozen=True)
+class Context:
+    """`arguments` are those of the verb; what they are is said by the parser next to it."""
+
+    arguments: Namespace
+    settings: Settings
+    environ: Mapping[str, str]
+
+    @property
+    def json(self) -> bool:
+        return bool(self.arguments.json)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person sees stdout."""
+        return sys.stdout.isatty() and not self.json
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person can answer."""
+        return sys.stdin.isatty() and sys.stderr.isatty() and not self.json
+
+    @property
+    def paint(self) -> Paint:
+        wanted = self.on_terminal and not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
+        return Paint(wanted)
+
+    def out(self, text: str) -> None:
+        print(text, flush=True)
+
+    def out_json(self, value: Json) -> None:
+        print(line(value), flush=True)
+
+    def out_table(self, heads: list[str], rows: list[list[Cell | str]]) -> None:
+        columns = shutil.get_terminal_size().columns if self.on_terminal else None
+        self.out(table(heads, rows, self.paint, columns))
+
+    def say(self, text: str) -> None:
+        """About the result, not part of it."""
+        print(text, file=sys.stderr, flush=True)
+
+    def fail(self, error: MilepostError, subject: str = "") -> None:
+        """Tells an error to a person; the document for a program is the caller's matter."""
+        message = safe_lines(error.message)
+        self.say(f"error: {subject}: {message}" if subject else f"error: {message}")
+        if error.remedy:
+            self.say(f"next: {safe_lines(error.remedy)}")
+
+    def confirm(self, question: str) -> bool:
+        """Asks where a person can answer and has not said --yes; elsewhere the command itself is the answer."""
+        if not self.can_ask or getattr(self.arguments, "yes", False):
+            return True
+        try:
+            return self.ask(f"{question} [y/N] ").lower() in ("y", "yes")
+        except EOFError:
+            return False
+
+    def ask(self, question: str) -> str:
+        print(question, end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+        if not answer:
+            raise EOFError
+        return answer.strip()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        """A client of the daemon, which is started when none answers."""
+        socket = paths.find_socket(self.settings.state_dir, self.settings.socket)
+        if not is_listening(socket):
+            await self.start_daemon()
+            socket = paths.find_socket(self.settings.state_dir, self.settings.socket)
+        async with Client(socket, CLIENT_NAME) as client:
+            yield client
+
+    async def start_daemon(self) -> bool:
+        """False when one answers already. Raises MilepostError(DAEMON_UNREACHABLE)."""
+        from milepost.common.daemon_start import ensure_daemon  # needed once in a long while
+
+        started = await ensure_daemon(self.settings, self.environ)
+        if started is None:
+            return False
+        self.say(f"Started the daemon for {self.settings.state_dir}, {started.how}.")
+        if started.warning:
+            self.say(f"warning: {started.warning}")
+        return True
+
+
+def environment() -> Mapping[str, str]:
+    return os.environ
+
+
+def out_error_json(error: MilepostError) -> None:
+    print(line(error_document(error)), flush=True)

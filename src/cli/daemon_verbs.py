@@ -1,0 +1,191 @@
+"""`daemon start|stop|status`, `config`, `version`: the program itself."""
+
+import asyncio
+import contextlib
+import os
+import select
+import sys
+from collections.abc import Iterator
+
+import milepost
+from milepost.cli.context import CLIENT_NAME, Context
+from milepost.cli.documents import document
+from milepost.cli.exit_codes import Exit
+from milepost.cli.parser import Verbs
+from milepost.cli.text import safe, seconds_words, unix_seconds
+from milepost.common import paths
+from milepost.common.client import Client, is_listening
+from milepost.core.errors import Code, MilepostError
+from milepost.v1 import daemon_service_pb2 as pb
+
+#: A pause waits for tasks in flight.
+STOP_DEADLINE = 3700.0
+END_DEADLINE = 30.0
+_ACTIVE = ("RUNNING", "PAUSING", "CANCELLING")
+_MODES = {"leave": pb.DRAIN_MODE_LEAVE, "pause": pb.DRAIN_MODE_PAUSE, "kill": pb.DRAIN_MODE_KILL}
+
+
+def add_verbs(verbs: Verbs) -> None:
+    group = verbs.group("daemon", "start, stop or look at the daemon; verbs start it by themselves")
+    group.add("start", start, "start the daemon, unless one serves already", "milepost daemon start")
+    stopping = group.add(
+        "stop",
+        stop,
+        "stop the daemon; asks what becomes of running jobs, and leaves them where nobody can be asked",
+        "milepost daemon stop\nmilepost daemon stop --pause",
+    )
+    modes = stopping.add_mutually_exclusive_group()
+    modes.add_argument(
+        "--leave", dest="mode", action="store_const", const="leave", help="running jobs go on and find the next daemon"
+    )
+    modes.add_argument(
+        "--pause", dest="mode", action="store_const", const="pause", help="running jobs are paused first"
+    )
+    modes.add_argument(
+        "--kill", dest="mode", action="store_const", const="kill", help="what is in flight is killed; jobs are PAUSED"
+    )
+    group.add("status", status, "whether a daemon serves, and what it has", "milepost daemon status --json")
+    verbs.add("config", config, "every setting, its value, where that came from, and what it means", "milepost config")
+    verbs.add("version", version, "the version of this command, and of the daemon if one serves", "milepost version")
+
+
+async def start(context: Context) -> Exit:
+    started = await context.start_daemon()
+    async with _client(context) as client:
+        info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
+    if context.json:
+        context.out_json({**document(info), "started": started})
+    else:
+        context.out(f"{'Serving' if started else 'Already serving'} {info.state_folder} (pid {info.pid}).")
+    return Exit.DONE
+
+
+async def stop(context: Context) -> Exit:
+    if not _serving(context):
+        context.say(f"No daemon serves {context.settings.state_dir}.")
+        if context.json:
+            context.out_json({"stopped": False, "job_ids": []})
+        return Exit.DONE
+    async with _client(context) as client:
+        info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
+        running = sum(info.jobs_by_state[state] for state in _ACTIVE if state in info.jobs_by_state)
+        mode = context.arguments.mode or _ask_mode(context, running)
+        with _pidfd(info.pid) as process:
+            if running and mode == "pause":
+                context.say(f"Pausing {_jobs(running)}; tasks in flight complete first.")
+            answer = await client.call(client.daemon.Drain, pb.DrainRequest(mode=_MODES[mode]), STOP_DEADLINE)
+            await _wait_end(process)
+    if context.json:
+        context.out_json({"stopped": True, **document(answer)})
+    else:
+        context.out(safe(answer.message) or f"Stopped. {_jobs(len(answer.job_ids))} were running: {mode}.")
+    return Exit.DONE
+
+
+def _ask_mode(context: Context, running: int) -> str:
+    if not running or not context.can_ask:
+        return "leave"
+    question = f"{_jobs(running)} running. Leave them running, pause or kill them? [leave/pause/kill] "
+    with contextlib.suppress(EOFError):
+        answer = context.ask(question).lower()
+        for mode in _MODES:
+            if answer and mode.startswith(answer):
+                return mode
+        if not answer:
+            return "leave"
+    raise MilepostError(Code.INVALID_ARGUMENT, "The daemon was not stopped.", "Say --leave, --pause or --kill.")
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number} jobs"
+
+
+@contextlib.contextmanager
+def _pidfd(pid: int) -> Iterator[int | None]:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def _wait_end(process: int | None) -> None:
+    if process is None:
+        return
+    if not await asyncio.to_thread(_ended, process):
+        raise MilepostError(
+            Code.TIMED_OUT, "The daemon has not ended yet.", "Its log (daemon.log in the state folder) tells why."
+        )
+
+
+def _ended(process: int) -> bool:
+    readable, _, _ = select.select([process], [], [], END_DEADLINE)
+    return bool(readable)
+
+
+async def status(context: Context) -> Exit:
+    if not _serving(context):
+        raise MilepostError(
+            Code.DAEMON_UNREACHABLE,
+            f"No daemon serves {context.settings.state_dir}.",
+            "Start it: milepost daemon start. Any verb that needs it does so too.",
+        )
+    async with _client(context) as client:
+        info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
+    if context.json:
+        context.out_json(document(info))
+        return Exit.DONE
+    import time
+
+    jobs = ", ".join(f"{number} {state}" for state, number in sorted(info.jobs_by_state.items()) if number)
+    uptime = seconds_words(time.time() - unix_seconds(info.start_time))
+    context.out(f"Serving {safe(info.state_folder)} for {uptime} (pid {info.pid}, version {info.version}).")
+    context.out(f"  jobs      {jobs or 'none'}")
+    context.out(f"  socket    {safe(info.socket)}")
+    context.out(f"  store     schema {info.schema_version}, SQLite {info.sqlite_version}, revision {info.revision}")
+    context.out(f"  python    {info.python_version}")
+    return Exit.DONE
+
+
+async def config(context: Context) -> Exit:
+    described = context.settings.described()
+    if context.json:
+        keys = ("name", "value", "source", "description")
+        context.out_json({"settings": [{key: getattr(setting, key) for key in keys} for setting in described]})
+        return Exit.DONE
+    context.out_table(
+        ["SETTING", "VALUE", "FROM", "MEANING"],
+        [[setting.name, setting.value or "—", setting.source, setting.description] for setting in described],
+    )
+    context.say(f"Change them in {paths.config_file(context.environ)}, by MILEPOST_<NAME>, or by flags of milepostd.")
+    return Exit.DONE
+
+
+async def version(context: Context) -> Exit:
+    info = None
+    if _serving(context):
+        async with _client(context) as client:
+            info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
+    python = sys.version.split()[0]
+    if context.json:
+        daemon = info.version if info is not None else None
+        context.out_json({"version": milepost.__version__, "python_version": python, "daemon_version": daemon})
+        return Exit.DONE
+    context.out(f"milepost {milepost.__version__} (Python {python})")
+    if info is not None and info.version != milepost.__version__:
+        context.say(
+            f"note: the daemon is of version {info.version}; restart it: milepost daemon stop && milepost daemon start"
+        )
+    return Exit.DONE
+
+
+def _serving(context: Context) -> bool:
+    return is_listening(paths.find_socket(context.settings.state_dir, context.settings.socket))
+
+
+def _client(context: Context) -> Client:
+    return Client(paths.find_socket(context.settings.state_dir, context.settings.socket), CLIENT_NAME)

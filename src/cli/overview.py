@@ -1,0 +1,122 @@
+"""`milepost` alone: what changed since you last looked, and what needs you.
+
+How far someone has looked is a watch token in the file `last-look` of the state folder: the daemon sends what changed
+since then, and says when that is all.
+"""
+
+import contextlib
+import os
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+from milepost.cli.context import Context
+from milepost.cli.documents import document
+from milepost.cli.exit_codes import Exit
+from milepost.cli.targets import list_jobs
+from milepost.cli.text import (
+    Cell,
+    counts_words,
+    reason_words,
+    safe,
+    seconds_words,
+    state_cell,
+    state_name,
+    unix_seconds,
+)
+from milepost.common.client import Client, Disconnected
+from milepost.v1 import job_pb2
+
+LAST_LOOK = "last-look"
+MOST = 10
+_NEEDY = "state = WAITING OR state = FAILED OR state = PAUSED OR (state = COMPLETED AND failed > 0)"
+
+
+async def overview(context: Context) -> Exit:
+    file = context.settings.state_dir / LAST_LOOK
+    before = _read(file)
+    async with context.client() as client:
+        changed, token = await _changed_since(client, before)
+        needy = [job async for job in list_jobs(client, _NEEDY, MOST)]
+    _write(file, token)
+    if context.json:
+        context.out_json({"changed": [document(job) for job in changed], "needs_you": [document(job) for job in needy]})
+        return Exit.DONE
+    if not changed and not needy:
+        context.out("Nothing has changed since you last looked, and nothing needs you." if before else _WELCOME)
+        return Exit.DONE
+    if changed:
+        _out_section(context, "Changed since you last looked" if before else "Newest jobs", changed)
+    if needy:
+        if changed:
+            context.out("")
+        _out_section(context, "Needs you", needy, with_advice=True)
+    return Exit.DONE
+
+
+_WELCOME = """\
+There are no jobs yet. To begin:
+  milepost run pipeline.py --input rows.csv
+  milepost run --each urls.txt -- curl -sfO {}
+All verbs: milepost --help"""
+
+
+async def _changed_since(client: Client, token: str) -> tuple[list[job_pb2.Job], str]:
+    """Jobs that changed after the token, newest activity first, and the token of now."""
+    found: dict[str, job_pb2.Job] = {}
+    async with aclosing(client.watch("", token)) as updates:
+        async for update in updates:
+            if isinstance(update, Disconnected):
+                continue
+            if update.resync:
+                found.clear()
+            found.update({job.id: job for job in update.jobs})
+            for job_id in update.deleted:
+                found.pop(job_id, None)
+            token = update.watch_token or token
+            if update.caught_up:
+                break
+    return sorted(found.values(), key=lambda job: unix_seconds(job.activity_time), reverse=True), token
+
+
+def _out_section(context: Context, title: str, jobs: list[job_pb2.Job], *, with_advice: bool = False) -> None:
+    now = time.time()
+    context.out(context.paint("bold", title))
+    rows = [_row(job, now, with_advice=with_advice) for job in jobs[:MOST]]
+    context.out_table(["ID", "STATE", "NAME", "PROGRESS", "WHEN", "DO" if with_advice else ""], rows)
+    if len(jobs) > MOST:
+        context.out(f"and {len(jobs) - MOST} more: milepost ls")
+
+
+def _row(job: job_pb2.Job, now: float, *, with_advice: bool) -> list[Cell | str]:
+    when = f"{seconds_words(now - unix_seconds(job.activity_time))} ago"
+    last = advice(job) if with_advice else reason_words(job.reason) if state_name(job) == "FAILED" else ""
+    return [job.id, state_cell(job), safe(job.name), counts_words(job.counts), when, last]
+
+
+def advice(job: job_pb2.Job) -> str:
+    """The one thing a person most likely wants to do about it."""
+    match state_name(job):
+        case "COMPLETED":
+            return f"milepost retry {job.id}"
+        case "WAITING":
+            return safe(job.reason.remedy) or f"milepost show {job.id}"
+        case _:
+            return f"milepost resume {job.id}"
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _write(file: Path, token: str) -> None:
+    """Not being able to remember is no reason to fail: then more is shown the next time."""
+    new = file.with_name(f"{file.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(token)
+        new.replace(file)
