@@ -116,11 +116,16 @@ class Children:
 
 
 def keyed(item: object, field: str | None, default: str, what: str) -> list[str]:
-    """[key, JSON text] of an item. Raises InvalidResult."""
+    """[key, JSON text] of an item. Raises InvalidResult.
+
+    An item whose key field is empty is named by its position, like "#7": two of them are not each other's duplicate.
+    """
     if not isinstance(item, dict):
         raise InvalidResult(
             f"{what} is a {type(item).__name__}, not a dict.", 'Give a dict for each, like {"url": value}.'
         )
+    if field is not None and item.get(field, default) in (None, ""):
+        return [f"#{default}", encode(item, what)]
     return [default if field is None else _key(item, field, what), encode(item, what)]
 
 
