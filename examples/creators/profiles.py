@@ -83,8 +83,8 @@ def application(slowdown: float) -> Starlette:
             return Response(f"{handle}: not today, nor tomorrow\n", treatment.for_good)
         match treatment.stumbles[attempt - 1 : attempt]:
             case ("hang",):
-                while not await request.is_disconnected():
-                    await asyncio.sleep(0.1)
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
             case ("limit",):
                 return Response("slow down\n", 429, {"Retry-After": str(RETRY_AFTER)})
             case ("break",):
