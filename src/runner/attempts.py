@@ -287,7 +287,14 @@ class Attempts:
             code = await worker.run(self._children, self._job.launch(worker.number), self._on_frame)
             how = f"exited with {code}" if code >= 0 else f"was killed by signal {-code}"
         except OSError as error:
-            how = f"could not be started ({self._job.python}: {error.strerror})"
+            how = f"could not be started: {error.strerror}"
+            self._failed_starts = _MAX_FAILED_STARTS
+            self._on_mistake(
+                Mistake(
+                    f"No worker can be started: {error.filename or self._job.python}: {error.strerror}.",
+                    "See that the interpreter and the working directory that were recorded with the job are there.",
+                )
+            )
         del self._lives[worker]
         pool.remove(worker)
         self._gathers.forget(worker)

@@ -1,6 +1,7 @@
 """What a run knows of its job: from its arguments and from the daemon's welcome."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class Job:
             parameters_json=welcome.parameters_json or "{}",
             python=welcome.python,
             working_directory=welcome.working_directory or str(run.folder),
-            environment={**welcome.environment, MARK_VARIABLE: run.mark},
+            environment={**os.environ, **welcome.environment, MARK_VARIABLE: run.mark},
             sdk_folder=welcome.sdk_folder,
             input=run.folder / welcome.input_file if welcome.input_file else None,
             input_name=welcome.input_name,

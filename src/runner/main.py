@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         left = kill_tree(mark, identify(os.getpid()), _SWEEP_DEADLINE)
         if left:
             _LOG.error("these processes do not end: %s", [process.pid for process in left])
+        _reap()
 
 
 async def _run(identity: RunIdentity, socket: Path) -> int:
@@ -54,6 +56,13 @@ async def _run(identity: RunIdentity, socket: Path) -> int:
         for ignored in (signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(ignored, lambda: None)
         return await run.run()
+
+
+def _reap() -> None:
+    """Leaves no zombies to a parent that may not care for them."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 def _read_token(descriptor: int) -> str:
