@@ -8,6 +8,7 @@ from typing import Any
 MAX_RESULT_BYTES = 65536
 MAX_LABEL = 64
 
+_decode = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -41,6 +42,11 @@ class InvalidResult(Exception):  # noqa: N818 (its name is the error class in wo
         super().__init__(message)
         self.remedy = remedy
         self.error_class = error_class
+
+
+def decode(text: str) -> Any:  # Any: a JSON value
+    """As json.loads, without its search for white space around the value, which costs as much as a small item."""
+    return _decode(text)[0]
 
 
 def encode(value: object, what: str = "The result") -> str:

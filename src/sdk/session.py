@@ -17,7 +17,7 @@ from milepost.sdk.channel import Channel, Frame, to_line
 from milepost.sdk.classification import failure
 from milepost.sdk.enumeration import Children, Enumeration, is_async, items_of
 from milepost.sdk.execution import Execution
-from milepost.sdk.results import InvalidResult, Outcome, encode
+from milepost.sdk.results import InvalidResult, Outcome, decode, encode
 from milepost.sdk.rows import Results
 from milepost.sdk.task import Task
 
@@ -78,7 +78,7 @@ class Session:
             execution = Execution(row, step, self)
             self._running[execution.id] = execution
             if step.executor == "async":
-                execution.handle = self._loop.create_task(self._run_on_loop(execution))
+                execution.handle = asyncio.Task(self._run_on_loop(execution), loop=self._loop)
             else:
                 context = contextvars.copy_context()
                 execution.handle = self._threads.submit(context.run, self._run_in_thread, execution)
@@ -133,7 +133,9 @@ class Session:
                 row = await self._enumerate_on_loop(execution)
             else:
                 value = step.function(_argument(execution), Task(execution))
-                row = _succeeded(execution, await (_collected(execution, value) if is_async(value) else value))
+                if step.gives == "many" and is_async(value):
+                    value = _collected(execution, value)
+                row = _succeeded(execution, await value)
             if execution.partial_folder is not None:
                 execution.working = False
                 row[6] = await self._loop.run_in_executor(None, artefacts.publish, execution)
@@ -206,7 +208,7 @@ async def _collected(execution: Execution, value: Any) -> Children:  # Any: the 
 
 
 def _argument(execution: Execution) -> object:
-    return Results(execution) if execution.step.takes == "all" else json.loads(execution.payload_json)
+    return Results(execution) if execution.step.takes == "all" else decode(execution.payload_json)
 
 
 def _succeeded(execution: Execution, value: object) -> Row:
