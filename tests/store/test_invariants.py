@@ -85,7 +85,7 @@ class StoreBesideModel(RuleBasedStateMachine):
         for _ in range(2 if again else 1):
             wanted = children.add(self.write(), JOB, PIPELINE, ref, self.enumeration, self.position, chunk, self.now)
             assert wanted == self.position + len(keys)
-        for position, key in enumerate(keys, self.position):
+        for key in keys:
             if key in self.keys:
                 self.items[self.next_item] = Item(1, 1, "SKIPPED", parent=0)
                 self.records[1, self.next_item] = "SKIPPED"
@@ -93,22 +93,21 @@ class StoreBesideModel(RuleBasedStateMachine):
                 self.items[self.next_item] = Item(1, 1, parent=0)
             self.keys.add(key)
             self.next_item += 1
-            assert position < wanted
         self.position = wanted
 
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
         chosen = data.draw(st.lists(st.sampled_from(sorted(self.items)), min_size=1, max_size=6))
-        batch, superseded = [], 0
-        expected = dict(self.items)
+        batch: list[Report] = []
+        superseded = 0
         for item_id in chosen:
-            item = expected[item_id]
+            item = self.items[item_id]
             stale = data.draw(st.integers(0, 4)) == 0
             kind = data.draw(st.sampled_from(list(ReportKind)))
             ref = TaskRef(item.step, item_id, item.epoch - 1 if stale else item.epoch)
-            if any(report.ref == ref for report in batch) or any(report.ref.item == item_id for report in batch):
+            if any(report.ref.item == item_id for report in batch):
                 continue
-            given_children = ()
+            given_children: tuple[Child, ...] = ()
             if kind is ReportKind.SUCCEEDED and item.step == 2:
                 given_children = tuple(Child(key, "{}") for key in data.draw(st.sets(st.sampled_from("xyz"))))
             batch.append(factories.report(kind, ref.step, ref.item, ref.epoch, children=given_children))

@@ -6,6 +6,7 @@ import resource
 import sqlite3
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,23 +16,20 @@ from milepost.daemon.store import migrate
 from milepost.daemon.store.store import CHECKPOINT_SIZE, Commit, Store, Transaction
 
 
-def remember(key: str, value: int = 1) -> "Write":
-    return Write(key, value)
+def remember(key: str) -> Callable[[Transaction], int]:
+    """Stores a key in a table that needs nothing else; returns the revision."""
 
-
-class Write:
-    """Stores a pair in a table that needs nothing else."""
-
-    def __init__(self, key: str, value: int) -> None:
-        self.key, self.value = key, value
-
-    def __call__(self, tx: Transaction) -> int:
-        tx.execute("INSERT INTO tombstone (job_id, revision) VALUES (?, ?)", (self.key, self.value))
+    def insert(tx: Transaction) -> int:
+        tx.execute("INSERT INTO tombstone (job_id, revision) VALUES (?, ?)", (key, tx.revision))
         return tx.revision
+
+    return insert
 
 
 async def stored(store: Store) -> list[str]:
-    return await store.read(lambda db: [row[0] for row in db.execute("SELECT job_id FROM tombstone").fetchall()])
+    return await store.read(
+        lambda db: [row[0] for row in db.execute("SELECT job_id FROM tombstone ORDER BY revision, job_id").fetchall()]
+    )
 
 
 class TestWrite:
@@ -90,12 +88,10 @@ class TestWrite:
         assert store.revision == 0
 
     async def test_listeners_are_told_after_the_callers(self, store: Store) -> None:
-        commits: list[Commit] = []
-        told = asyncio.Event()
-        store.listen(lambda commit: (commits.append(commit), told.set())[0])
+        commits: asyncio.Queue[Commit] = asyncio.Queue()
+        store.listen(commits.put_nowait)
         await store.write(remember("a"))
-        await told.wait()
-        assert commits == [Commit(1, frozenset())]
+        assert await commits.get() == Commit(1, frozenset())
 
     async def test_close_commits_what_was_asked_for_and_refuses_the_rest(self, store: Store) -> None:
         calls = [asyncio.create_task(store.write(remember(f"k{n}"))) for n in range(10)]
@@ -134,7 +130,7 @@ class TestFullOrFailingDisk:
             assert "Free some space" in answer.remedy
         assert await stored(store) == ["before", "limit"]
         await store.write(lambda tx: tx.execute("PRAGMA max_page_count = 100000").fetchall() and remember("after")(tx))
-        assert await stored(store) == ["after", "before", "limit"]
+        assert await stored(store) == ["before", "limit", "after"]
 
     async def test_a_write_error_fails_the_whole_commit_and_the_store_goes_on(self, store: Store) -> None:
         await store.write(remember("before"))
@@ -148,7 +144,7 @@ class TestFullOrFailingDisk:
         assert failure.value.code is Code.STORE_UNUSABLE
         assert failure.value.remedy
         await store.write(remember("after"))
-        assert await stored(store) == ["after", "before"]
+        assert await stored(store) == ["before", "after"]
 
 
 class TestOpen:

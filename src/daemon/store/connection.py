@@ -25,38 +25,31 @@ class StoreConnection(aiosqlite.Connection):
 
 async def open_writer(path: Path, synchronous: str) -> StoreConnection:
     """The only connection that writes and checkpoints. The file must exist (with its permissions)."""
-
-    def connect() -> sqlite3.Connection:
-        connection = _connect(path, "rw")
-        try:
-            # Only an empty file takes it; later VACUUM would be needed.
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
-            # The WAL file shrinks when it begins anew, so that its size tells how much waits for a checkpoint.
-            connection.execute("PRAGMA journal_size_limit = 0")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    return await _start(connect)
+    return await _open(
+        path,
+        "rw",
+        "PRAGMA auto_vacuum = INCREMENTAL",  # only an empty file takes it: later it would need a VACUUM
+        "PRAGMA journal_mode = WAL",
+        f"PRAGMA synchronous = {synchronous}",
+        "PRAGMA wal_autocheckpoint = 0",
+        # The WAL file shrinks when it begins anew, so that its size tells how much waits for a checkpoint.
+        "PRAGMA journal_size_limit = 0",
+        f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}",
+    )
 
 
 async def open_reader(path: Path) -> StoreConnection:
-    def connect() -> sqlite3.Connection:
-        connection = _connect(path, "ro")
-        connection.execute("PRAGMA query_only = ON")
-        return connection
-
-    return await _start(connect)
+    return await _open(path, "ro", "PRAGMA query_only = ON")
 
 
-async def _start(connect: Callable[[], sqlite3.Connection]) -> StoreConnection:
-    connection = StoreConnection(connect, iter_chunk_size=64)
+async def _open(path: Path, mode: str, *settings: str) -> StoreConnection:
+    connection = StoreConnection(lambda: _connect(path, mode), iter_chunk_size=64)
     await connection
+    try:
+        await connection.run(lambda raw: [raw.execute(setting).fetchall() for setting in settings])
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 

@@ -116,12 +116,15 @@ class Store:
             writer = await open_writer(path, synchronous)
         except (OSError, sqlite3.Error) as error:
             raise failures.explain(error, path) from error
+        store: Self | None = None
         try:
             store_id, revision = await writer.run(lambda connection: _open_schema(connection, path))
             store = cls(path, store_id, revision, writer)
             for _ in range(READERS):
                 store._add_reader(await open_reader(path))
         except BaseException as error:
+            for reader in store._readers if store else ():
+                await reader.close()
             await writer.close()
             if isinstance(error, OSError | sqlite3.Error):
                 raise failures.explain(error, path) from error
