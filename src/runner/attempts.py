@@ -189,7 +189,7 @@ class Attempts:
                 worker.send_tasks(rows.pop(worker))
                 sizes[worker] = 0
             rows[worker].append(self._row(attempt, step))
-            sizes[worker] += len(task.payload_json) + sum(map(len, task.previous.values()))
+            sizes[worker] += task.size
         for worker, tasks in rows.items():
             worker.send_tasks(tasks)
 

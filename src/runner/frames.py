@@ -22,6 +22,7 @@ _KINDS = {
     "RETURNED": pb.REPORT_KIND_RETURNED,
 }
 _MAX_TIME = 2**63
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Frame = Mapping[str, Any]  # Any: a JSON object; the functions below read it
@@ -47,7 +48,7 @@ class Result:
 
 
 def encode(frame: Frame) -> bytes:
-    return json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return _ENCODE(frame).encode() + b"\n"
 
 
 def decode(line: bytes) -> Frame:
@@ -105,7 +106,7 @@ def _result(
     failure: Frame | None,
     given: list[list[str]] | None = None,
 ) -> Result:
-    if not all(isinstance(value, str) for value in (label, result_json, folder)):
+    if type(label) is not str or type(result_json) is not str or type(folder) is not str:
         raise TypeError("label, result and folder are texts")
     if not (0 <= start_us < _MAX_TIME and 0 <= end_us < _MAX_TIME):
         raise ValueError("a time is out of range")

@@ -34,7 +34,7 @@ class Ref(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class HeldTask:
-    """`previous` is the results of earlier steps of the item, as JSON by the step's name."""
+    """`previous` is the results of earlier steps, as JSON by the step's name; `size` is that of all its texts."""
 
     ref: Ref
     key: str
@@ -45,6 +45,12 @@ class HeldTask:
     saved_json: str = ""
     previous: dict[str, str] = field(default_factory=dict)
     is_void: bool = False
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.payload_json) + len(self.saved_json)
+        if self.previous:
+            self.size += sum(map(len, self.previous.values()))
 
 
 class Ending(Enum):
@@ -83,7 +89,7 @@ class Ledger:
         if task.ref in self.held:
             return False
         self.held[task.ref] = task
-        self._bytes += _size(task)
+        self._bytes += task.size
         return True
 
     def begin(self, task: HeldTask) -> Attempt:
@@ -138,12 +144,8 @@ class Ledger:
     def _release(self, task: HeldTask) -> None:
         if self.held.get(task.ref) is task:
             del self.held[task.ref]
-            self._bytes -= _size(task)
+            self._bytes -= task.size
 
 
 def now_us() -> int:
     return time.time_ns() // 1000
-
-
-def _size(task: HeldTask) -> int:
-    return len(task.payload_json) + len(task.saved_json) + sum(map(len, task.previous.values()))

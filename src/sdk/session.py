@@ -98,7 +98,7 @@ class Session:
                 self._has_ended(execution, _row(execution, "RETURNED"))
 
     def _stopping(self, frame: Frame) -> None:
-        self.stop_reason = frame.get("reason") or "stopping"
+        self.stop_reason = frame["reason"]
 
     def _items_acknowledged(self, frame: Frame) -> None:
         execution = self._running.get(frame["id"])

@@ -140,9 +140,8 @@ async def test_hold_completes_what_runs_and_starts_nothing(
     await daemon.until(lambda: daemon.heartbeats and daemon.heartbeats[-1].in_flight_by_step[1] == 16)
     revision = daemon.desire(pb.DESIRED_STATE_HOLD, "paused")
     await daemon.until(lambda: daemon.heartbeats[-1].holding)
-    assert daemon.heartbeats[-1].desired_revision == revision
-    assert not daemon.heartbeats[-1].drained
-    assert len(daemon.heartbeats[-1].in_flight) == 16
+    held = daemon.heartbeats[-1]
+    assert (held.desired_revision, held.drained, len(held.in_flight)) == (revision, False, 16)
     gate = os.open(folder / "gate", os.O_RDWR)
     os.write(gate, b"\n" * 100)
     assert await runner.ended() == 0
