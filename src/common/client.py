@@ -152,7 +152,7 @@ class Client:
         import tenacity  # costs 9 ms, which a verb that loses no daemon does not pay
 
         async for attempt in tenacity.AsyncRetrying(
-            wait=tenacity.wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
             retry=tenacity.retry_if_exception_type(MilepostError),
         ):
             with attempt:

@@ -1,0 +1,84 @@
+"""Cancel completes what is in flight; force-cancel kills the whole tree; both can be resumed."""
+
+import sys
+
+from milepost.common import processes
+from milepost.core.model import JobState
+from milepost.v1 import job_pb2, job_service_pb2
+from tests.support.daemon import RealDaemon, counts_of, state_of
+from tests.support.wait import wait_until
+
+
+async def with_16_in_flight(daemon: RealDaemon) -> job_pb2.Job:
+    job = await daemon.submit(parameters={"count": 40, "open": 10})
+    return await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "16 are in flight")
+
+
+async def resume_to_the_end(daemon: RealDaemon, job: str) -> job_pb2.Job:
+    await daemon.client.call(daemon.client.jobs.ResumeJob, job_service_pb2.ResumeJobRequest(job=job))
+    return await daemon.wait_state(job, JobState.COMPLETED)
+
+
+async def test_cancel_completes_what_is_in_flight(daemon: RealDaemon) -> None:
+    job = await with_16_in_flight(daemon)
+    request = job_service_pb2.CancelJobRequest(job=job.id, reason="wrong file")
+    answer = await daemon.client.call(daemon.client.jobs.CancelJob, request)
+    assert state_of(answer.job) is JobState.CANCELLING
+    await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "they go on")
+    started = daemon.effects()
+    daemon.gate.touch()
+    cancelled = await daemon.wait_state(job.id, JobState.CANCELLED)
+    assert "wrong file" in cancelled.reason.message
+    assert daemon.effects() == daemon.effects("done") == started
+    completed = await resume_to_the_end(daemon, job.id)
+    assert set(daemon.effects().values()) == {1}
+    assert completed.counts.processed == 40
+
+
+async def test_force_cancel_kills_at_once_and_keeps_what_is_recorded(daemon: RealDaemon) -> None:
+    job = await with_16_in_flight(daemon)
+    done = daemon.effects("done")
+    await daemon.client.call(daemon.client.jobs.ForceCancelJob, job_service_pb2.ForceCancelJobRequest(job=job.id))
+    cancelled = await daemon.wait_state(job.id, JobState.CANCELLED)
+    assert not daemon.processes(), "nothing of it is alive when it says CANCELLED"
+    assert counts_of(cancelled, "work").succeeded == len(done)
+    daemon.gate.touch()
+    await resume_to_the_end(daemon, job.id)
+    effects = daemon.effects()
+    assert {key: effects[key] for key in done} == dict.fromkeys(done, 1)
+    assert set(daemon.effects("done").values()) == {1}
+
+
+async def test_force_cancel_ends_a_process_that_detached_itself(daemon: RealDaemon) -> None:
+    job = await daemon.submit("detaching.py", parameters={"python": sys.executable})
+    pid_file = daemon.folder / "effects.pid"
+
+    async def detached() -> int | None:
+        return int(pid_file.read_text()) if pid_file.exists() and pid_file.read_text() else None
+
+    pid = await wait_until(detached, "the task has started its daemon")
+    other = await daemon.submit(parameters={"count": 1})
+    await daemon.wait_for(other.id, lambda found: found.counts.in_flight, "another job runs")
+    await daemon.client.call(daemon.client.jobs.ForceCancelJob, job_service_pb2.ForceCancelJobRequest(job=job.id))
+    await daemon.wait_state(job.id, JobState.CANCELLED)
+    left = processes.status(pid)
+    assert left is None or left.is_dead, "it ignores SIGTERM, has its own session and no parent of ours"
+    daemon.gate.touch()
+    await daemon.wait_state(other.id, JobState.COMPLETED)
+
+
+async def test_force_cancel_escalates_a_cancel(daemon: RealDaemon) -> None:
+    job = await with_16_in_flight(daemon)
+    await daemon.client.call(daemon.client.jobs.CancelJob, job_service_pb2.CancelJobRequest(job=job.id))
+    await daemon.client.call(daemon.client.jobs.ForceCancelJob, job_service_pb2.ForceCancelJobRequest(job=job.id))
+    await daemon.wait_state(job.id, JobState.CANCELLED)
+    assert not daemon.processes()
+
+
+async def test_a_queued_job_is_cancelled_at_once(daemon: RealDaemon) -> None:
+    for n in range(2):
+        await daemon.submit(parameters={"count": 1, "n": n})
+    queued = await daemon.submit(parameters={"count": 1, "n": 2})
+    answer = await daemon.client.call(daemon.client.jobs.CancelJob, job_service_pb2.CancelJobRequest(job=queued.id))
+    assert state_of(answer.job) is JobState.CANCELLED
+    assert answer.job.run_count == 0
