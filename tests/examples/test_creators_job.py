@@ -1,0 +1,100 @@
+"""The creators example as a job, with real processes: kill -9 at 228 of 313, its sums, and other files than its own."""
+
+import csv
+import json
+import os
+import runpy
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from milepost.cli.exit_codes import Exit
+from milepost.core.model import JobState
+from milepost.v1 import job_pb2, job_service_pb2
+from tests.support.cli import run_cli
+from tests.support.daemon import ROOT, RealDaemon, labels_of, real_daemon
+
+EXAMPLE = ROOT / "examples" / "creators"
+SUMS = {"added": 272, "duplicate": 21, "failed": 11, "filtered": 9}
+STEPS = ("validate", "fetch", "score", "store")
+
+
+@pytest.fixture
+async def daemon() -> AsyncIterator[RealDaemon]:
+    async with real_daemon() as running:
+        yield running
+
+
+async def submit(daemon: RealDaemon) -> job_pb2.Job:
+    request = job_service_pb2.SubmitJobRequest(
+        python_pipeline=job_service_pb2.PythonPipeline(file=str(EXAMPLE / "pipeline.py")),
+        input_path=str(EXAMPLE / "creators.csv"),
+        parameters_json=json.dumps({"slowdown": 4, "effects": str(daemon.effects_file)}),
+    )
+    return (await daemon.client.call(daemon.client.jobs.SubmitJob, request)).job
+
+
+async def keys_that(daemon: RealDaemon, job: job_pb2.Job, state: job_pb2.ItemState.ValueType) -> set[str]:
+    request = job_service_pb2.ListItemsRequest(job=job.id, states=[state], page_size=1000)
+    return {item.key for item in (await daemon.client.call(daemon.client.jobs.ListItems, request)).items}
+
+
+def executed(daemon: RealDaemon) -> Counter[str]:
+    """How often each task was really executed, as "STEP KEY"."""
+    return sum((Counter({f"{step} {key}": n for key, n in daemon.effects(step).items()}) for step in STEPS), Counter())
+
+
+def of_items(tasks: Counter[str], keys: set[str]) -> Counter[str]:
+    return Counter({task: n for task, n in tasks.items() if task.split(" ", 1)[1] in keys})
+
+
+async def test_killed_at_228_of_313_it_finishes_the_rest_and_retry_runs_just_the_failed(daemon: RealDaemon) -> None:
+    job = await submit(daemon)
+    await daemon.wait_for(job.id, lambda now: now.counts.processed >= 228, "228 are processed")
+    ended = {
+        state: await keys_that(daemon, job, state)
+        for state in (job_pb2.ITEM_STATE_SUCCEEDED, job_pb2.ITEM_STATE_FAILED)
+    }
+    recorded = set.union(*ended.values())
+    before = of_items(executed(daemon), recorded)
+    os.kill(daemon.runner_pid(job.id), signal.SIGKILL)
+
+    job = await daemon.wait_state(job.id, JobState.COMPLETED, deadline=60)
+    assert job.run_count == 2
+    assert labels_of(job) == SUMS
+    assert job.counts.processed == job.counts.total == sum(SUMS.values()) == 313
+    assert of_items(executed(daemon), recorded) == before
+    failed = await keys_that(daemon, job, job_pb2.ITEM_STATE_FAILED)
+    assert ended[job_pb2.ITEM_STATE_FAILED] <= failed
+
+    before = executed(daemon)
+    await daemon.client.call(daemon.client.jobs.RetryTasks, job_service_pb2.RetryTasksRequest(job=job.id))
+    job = await daemon.wait_state(job.id, JobState.COMPLETED)
+    assert labels_of(job) == SUMS
+    assert set(executed(daemon) - before) == {f"fetch {key}" for key in failed}
+
+
+async def test_another_file_with_these_columns_runs_too(daemon: RealDaemon) -> None:
+    file = daemon.folder / "other creators.csv"
+    with file.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text)
+        writer.writerow(["bio", "platform", "handle", "name", "followers", "city"])
+        writer.writerows(
+            ["", "tiktok", f"someone{number}", f"Étienne {number}", number, "Ålesund"] for number in range(17)
+        )
+        writer.writerows(
+            [["", "", "", "Nobody", "", ""], ["", "", " ", "No one", "", ""], ["", "", "@Someone3", "", "", ""]]
+        )
+    ran = await run_cli(
+        daemon.environment, "run", str(EXAMPLE / "pipeline.py"), "--input", str(file), "--param", "slowdown=1", "--json"
+    )
+    outcomes = Counter(
+        {entry.get("label") or entry["outcome"]: entry["count"] for entry in ran.documents[-1]["outcomes"]}
+    )
+    manners = runpy.run_path(str(EXAMPLE / "profiles.py"))["manners"]
+    failing = sum(manners(f"someone{number}").for_good != 0 for number in range(17))
+    assert failing, "without one the exit code would say less"
+    assert outcomes == {"added": 17 - failing, "FAILED": failing, "filtered": 2, "duplicate": 1}
+    assert ran.code == Exit.COMPLETED_WITH_FAILURES
