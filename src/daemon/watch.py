@@ -13,7 +13,7 @@ import re
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from milepost.common.filter import FilterSubject, Node, matches, parse
@@ -120,6 +120,10 @@ class Hub:
         for subscription in self._subscriptions:
             subscription.wake.set()
 
+    @property
+    def watchers(self) -> int:
+        return len(self._subscriptions)
+
     def changed(self, job_id: str) -> None:
         """Something that is not in the store has changed: what is in flight."""
         self._dirty.add(job_id)
@@ -198,7 +202,7 @@ class Hub:
 
     # --- watching ---
 
-    async def watch(self, token: str, filter_text: str) -> AsyncIterator[bytes]:
+    async def watch(self, token: str, filter_text: str) -> AsyncGenerator[bytes, None]:
         """Encoded WatchJobsResponses, until the hub is closed.
 
         Raises MilepostError: INVALID_PAGE_TOKEN for a token that never was one, INVALID_FILTER.

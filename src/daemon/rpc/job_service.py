@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,9 @@ class JobService(JobServiceServicer):
 
     async def watch_encoded(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[bytes]:
         """WatchJobs with each update encoded once for all watchers."""
-        async for message in self._parts.hub.watch(request.watch_token, request.filter):
-            yield message
+        async with aclosing(self._parts.hub.watch(request.watch_token, request.filter)) as messages:
+            async for message in messages:
+                yield message
 
     # --- commands ---
 

@@ -48,7 +48,8 @@ async def tail(
 
 def _runs(folder: Path) -> dict[int, Path]:
     """The log file of each run, in order."""
-    files = {int(match[1]): entry for entry in folder.iterdir() if (match := _RUN_LOG.fullmatch(entry.name))}
+    entries = list(folder.iterdir()) if folder.is_dir() else []
+    files = {int(match[1]): entry for entry in entries if (match := _RUN_LOG.fullmatch(entry.name))}
     return dict(sorted(files.items()))
 
 

@@ -1,0 +1,166 @@
+"""A job's document: counts that add up, progress that promises nothing it does not know, actions that hold."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from milepost.common.wire import enums
+from milepost.common.wire.times import duration, timestamp, unix_seconds
+from milepost.core.definition import command_pipeline
+from milepost.core.errors import Code, MilepostError
+from milepost.core.model import Command, InputFile, JobState, Reason, ReportKind, StepCounts, Stop
+from milepost.core.progress import Sample
+from milepost.daemon.live import Live, RunningTask
+from milepost.daemon.snapshot import Snapshots, Surroundings
+from milepost.v1 import job_pb2
+from milepost.v1 import job_service_pb2 as pb
+from tests.support import factories
+from tests.support.in_process import InProcessDaemon
+
+_NOTHING_ELSE = Surroundings({}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("table", "wire_enum"),
+    [
+        (enums.JOB_STATES, job_pb2.JobState),
+        (enums.COMMANDS, job_pb2.Command),
+        (enums.OUTCOMES, job_pb2.Outcome),
+        (enums.ITEM_STATES, job_pb2.ItemState),
+        (enums.RUNNER_LOST_POLICIES, job_pb2.RunnerLostPolicy),
+    ],
+)
+def test_every_value_of_an_enum_has_its_partner(table: dict[JobState, int], wire_enum: type[job_pb2.JobState]) -> None:
+    assert sorted(table.values()) == sorted(number for number in wire_enum.values() if number != 0)
+    for value, number in table.items():
+        assert enums.from_proto(table, number, "field") is value
+    for unknown in (0, 99):
+        with pytest.raises(MilepostError) as caught:
+            enums.from_proto(table, unknown, "field")
+        assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.000001, 1_700_000_000.123456, 1_700_000_000.999999])
+def test_times_keep_their_microseconds(seconds: float) -> None:
+    moment, span = timestamp(seconds), duration(seconds)
+    assert moment is not None
+    assert unix_seconds(moment) == pytest.approx(seconds, abs=1e-6)
+    assert span is not None
+    assert span.ToMicroseconds() == round(seconds * 1e6)
+    assert timestamp(None) is None
+
+
+def _add_up(counts: job_pb2.Counts) -> bool:
+    parts = counts.succeeded, counts.failed, counts.skipped, counts.upstream, counts.in_flight, counts.pending
+    return sum(parts) == counts.total and counts.processed == sum(parts[:3])
+
+
+async def test_counts_of_every_step_add_up(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaaa", factories.creators(attempts=1), state=JobState.RUNNING, queue_time=None)
+    await daemon.add_items(job, list("abcdef"))
+    daemon.live[job.id] = Live(
+        in_flight={1: 1, 2: 1},
+        tasks=(RunningTask(1, 5, "e", 1, factories.NOW), RunningTask(2, 2, "b", 2, factories.NOW)),
+    )
+    await daemon.report(job, factories.succeeded(1, 1), factories.succeeded(1, 2), factories.failed(1, 3))
+    await daemon.report(
+        job, factories.succeeded(2, 1, label="added"), factories.report(ReportKind.SKIPPED, 1, 4, label="filtered")
+    )
+    document = await daemon.job(job.id)
+    assert all(_add_up(step.counts) for step in document.steps)
+    assert _add_up(document.counts)
+    assert (document.counts.total, document.counts.processed, document.counts.in_flight) == (6, 3, 2)
+    assert sum(outcome.count for outcome in document.outcomes) == document.counts.processed
+    assert [(task.step, task.item_key, task.attempt) for task in document.in_flight] == [
+        ("fetch", "e", 1),
+        ("score", "b", 2),
+    ]
+    fetch, score = document.steps[1], document.steps[2]
+    assert (fetch.counts.total, fetch.counts.in_flight, fetch.counts.pending) == (6, 1, 1)
+    assert (score.counts.upstream, score.counts.in_flight) == (2, 1)
+
+
+async def test_one_item_steps_count_as_steps(daemon: InProcessDaemon) -> None:
+    definition = factories.pipeline(*(factories.step(f"s{number}") for number in range(8)))
+    job = await daemon.insert("j-aaaaaaaa", definition, state=JobState.RUNNING, queue_time=None)
+    for step in range(3):
+        await daemon.report(job, factories.succeeded(step, 0))
+    document = await daemon.job(job.id)
+    assert document.progress.percent == 37.5
+    assert (document.counts.total, document.counts.processed) == (8, 3)
+
+
+async def test_rate_and_eta_come_with_samples_and_a_known_total(daemon: InProcessDaemon) -> None:
+    definition = command_pipeline(("true",), 4, 1, None)
+    job = await daemon.insert("j-aaaaaaaa", definition, state=JobState.RUNNING, queue_time=None)
+    await daemon.add_items(job, [str(number) for number in range(10)])
+    await daemon.report(job, *(factories.succeeded(1, item) for item in range(1, 5)))
+    before = await daemon.job(job.id)
+    assert before.progress.rate == 0
+    assert not before.progress.HasField("eta")
+    begun = time.time() - 4.0
+    daemon.live[job.id] = Live(samples={1: (Sample(begun, 0), Sample(begun + 3.9, 4))})
+    after = await daemon.job(job.id)
+    assert 0 < after.progress.rate <= 1.0
+    # Six remain at four in four seconds or a little more.
+    assert after.progress.eta.ToSeconds() >= 6
+    assert after.progress.rate == pytest.approx(after.steps[1].progress.rate)
+
+
+async def test_unknown_total_promises_nothing(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaaa", state=JobState.RUNNING, queue_time=None)
+    document = await daemon.job(job.id)
+    assert not document.counts.total_known
+    assert not document.progress.HasField("eta")
+    assert document.progress.percent < 100
+
+
+async def test_actions_are_what_the_calls_then_do(daemon: InProcessDaemon) -> None:
+    await daemon.insert("j-aaaaaaaa", state=JobState.PAUSED, queue_time=None)
+    offered = {action.command: action for action in (await daemon.job("j-aaaaaaaa")).actions}
+    assert list(offered) == [enums.COMMANDS[command] for command in Command]
+    assert offered[job_pb2.COMMAND_RESUME].allowed
+    assert offered[job_pb2.COMMAND_RESUME].recommended
+    assert offered[job_pb2.COMMAND_RESUME].effect
+    pause = offered[job_pb2.COMMAND_PAUSE]
+    error = await daemon.refusal(daemon.client.jobs.PauseJob, pb.PauseJobRequest(job="j-aaaaaaaa"))
+    assert (pause.allowed, pause.refusal.code, pause.refusal.message) == (False, error.code, error.message)
+
+
+async def test_the_pause_file_and_another_holder_of_the_key_refuse_a_resume(daemon: InProcessDaemon) -> None:
+    ended = {"state": JobState.CANCELLED, "queue_time": None, "end_time": factories.NOW}
+    await daemon.insert("j-aaaaaaaa", uniqueness_key="k", **ended)
+    await daemon.insert("j-bbbbbbbb", uniqueness_key="k")
+
+    async def refusals() -> tuple[str, str]:
+        document = await daemon.job("j-aaaaaaaa")
+        resume = next(action for action in document.actions if action.command == job_pb2.COMMAND_RESUME)
+        error = await daemon.refusal(daemon.client.jobs.ResumeJob, pb.ResumeJobRequest(job="j-aaaaaaaa"))
+        return resume.refusal.code, error.code
+
+    assert await refusals() == ("DUPLICATE_JOB", "DUPLICATE_JOB")
+    await daemon.client.call(daemon.client.jobs.CancelJob, pb.CancelJobRequest(job="j-bbbbbbbb"))
+    (daemon.folder / "PAUSE").touch()
+    assert await refusals() == ("PAUSE_FILE", "PAUSE_FILE")
+
+
+def test_reason_stop_and_input_are_shown(tmp_path: Path) -> None:
+    reason = Reason("PAUSED_BY_REQUEST", "Paused by ada.", "Resume it.")
+    job = replace(
+        factories.job(state=JobState.PAUSING, queue_time=None),
+        reason=reason,
+        stop=Stop(JobState.PAUSED, True, "ada", reason, factories.NOW),
+        input=InputFile("input", "a.csv", 12, "ab"),
+        source_json='{"file": "/x/creators.py", "name": "small"}',
+        steps=tuple(
+            StepCounts(n, name, 0, True, 0, 0, 0) for n, name in enumerate(("rows", "fetch", "score", "report"))
+        ),
+    )
+    snapshots = Snapshots(tmp_path, lambda _: Live())
+    document = snapshots.document(job, _NOTHING_ELSE)
+    assert (document.reason.code, document.reason.remedy) == ("PAUSED_BY_REQUEST", "Resume it.")
+    assert (document.stop.target, document.stop.force, document.stop.by) == (job_pb2.JOB_STATE_PAUSED, True, "ada")
+    assert (document.input.name, document.input.size_bytes) == ("a.csv", 12)
+    assert document.pipeline_source == "/x/creators.py:small"

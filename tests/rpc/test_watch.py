@@ -1,0 +1,240 @@
+"""A watcher learns the current state of each job, without a gap, however slow it is or how often it reconnects."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from milepost.core.errors import Code, MilepostError
+from milepost.core.model import Job, JobState
+from milepost.daemon.live import Live
+from milepost.daemon.store import jobs
+from milepost.daemon.store.store import Transaction
+from milepost.v1 import job_pb2
+from milepost.v1 import job_service_pb2 as pb
+from tests.support.in_process import InProcessDaemon
+from tests.support.wait import wait_until
+
+DEADLINE = 10.0
+
+
+class Watcher:
+    """What a client holds that follows one stream."""
+
+    def __init__(self, stream: AsyncIterator[pb.WatchJobsResponse]) -> None:
+        self._stream = stream
+        self.jobs: dict[str, job_pb2.Job] = {}
+        self.left: list[str] = []
+        self.deleted: list[str] = []
+        self.token = ""
+        self.resync = False
+        self.messages = 0
+
+    async def read(self) -> pb.WatchJobsResponse:
+        async with asyncio.timeout(DEADLINE):
+            message = await anext(self._stream)
+        self.messages += 1
+        self.jobs.update({job.id: job for job in message.jobs})
+        for job_id in (*message.left_filter, *message.deleted):
+            self.jobs.pop(job_id, None)
+        self.left += message.left_filter
+        self.deleted += message.deleted
+        self.resync = self.resync or message.resync
+        self.token = message.watch_token or self.token
+        return message
+
+    async def catch_up(self) -> "Watcher":
+        while not (await self.read()).caught_up:
+            pass
+        return self
+
+    async def read_until_priority(self, job_id: str, priority: int) -> None:
+        while job_id not in self.jobs or self.jobs[job_id].priority != priority:
+            await self.read()
+
+
+@asynccontextmanager
+async def _watching(daemon: InProcessDaemon, token: str = "", filter_text: str = "") -> AsyncIterator[Watcher]:
+    call = daemon.watch(token, filter_text)
+    try:
+        yield Watcher(aiter(call))
+    finally:
+        call.cancel()
+
+
+async def _change(daemon: InProcessDaemon, job_id: str, **values: object) -> None:
+    def write(tx: Transaction) -> None:
+        job: Job = jobs.get(tx.connection, job_id)
+        jobs.save(tx, replace(job, **values))  # type: ignore[arg-type]  # fields of Job
+
+    await daemon.store.write(write)
+
+
+async def _delete(daemon: InProcessDaemon, job_id: str) -> None:
+    def write(tx: Transaction) -> None:
+        tx.execute("DELETE FROM job WHERE id = ?", (job_id,))
+        tx.execute("INSERT INTO tombstone (job_id, revision) VALUES (?, ?)", (job_id, tx.revision))
+        tx.touched.add(job_id)
+
+    await daemon.store.write(write)
+
+
+async def test_everything_first_then_each_change(daemon: InProcessDaemon) -> None:
+    ids = [f"j-aaaaaaa{digit}" for digit in "234567"]
+    for job_id in ids:
+        await daemon.insert(job_id)
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        assert sorted(watcher.jobs) == ids
+        assert not watcher.resync
+        await _change(daemon, ids[2], priority=7)
+        await watcher.read_until_priority(ids[2], 7)
+
+
+async def test_more_jobs_than_fit_a_chunk(daemon: InProcessDaemon) -> None:
+    ids = {f"j-aaaaa{a}{b}{c}" for a in "abc" for b in "abcdefgh" for c in "abcdefghij"}
+    for job_id in ids:
+        await daemon.insert(job_id, state=JobState.PAUSED, queue_time=None)
+    async with _watching(daemon) as watcher:
+        assert set((await watcher.catch_up()).jobs) == ids
+
+
+async def test_going_on_from_a_token_misses_nothing_and_repeats_nothing(daemon: InProcessDaemon) -> None:
+    for digit in "2345":
+        await daemon.insert(f"j-aaaaaaa{digit}", state=JobState.PAUSED, queue_time=None)
+    async with _watching(daemon) as watcher:
+        token = (await watcher.catch_up()).token
+    await _change(daemon, "j-aaaaaaa3", priority=5)
+    await _delete(daemon, "j-aaaaaaa4")
+    async with _watching(daemon, token) as watcher:
+        await watcher.catch_up()
+        assert {job_id: job.priority for job_id, job in watcher.jobs.items()} == {"j-aaaaaaa3": 5}
+        assert watcher.deleted == ["j-aaaaaaa4"]
+        assert not watcher.resync
+        later = watcher.token
+    async with _watching(daemon, later) as watcher:
+        await watcher.catch_up()
+        assert not watcher.jobs
+
+
+async def test_a_token_of_a_live_message_covers_what_was_sent(daemon: InProcessDaemon) -> None:
+    await daemon.insert("j-aaaaaaa2")
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        await _change(daemon, "j-aaaaaaa2", priority=3)
+        await watcher.read_until_priority("j-aaaaaaa2", 3)
+        token = watcher.token
+    async with _watching(daemon, token) as watcher:
+        await watcher.catch_up()
+        assert not watcher.jobs
+
+
+async def test_the_list_gives_a_token_to_watch_from(daemon: InProcessDaemon) -> None:
+    await daemon.insert("j-aaaaaaa2")
+    listed = await daemon.client.call(daemon.client.jobs.ListJobs, pb.ListJobsRequest())
+    await daemon.insert("j-aaaaaaa3")
+    async with _watching(daemon, listed.watch_token) as watcher:
+        assert "j-aaaaaaa3" in (await watcher.catch_up()).jobs
+
+
+@pytest.mark.parametrize("token", ["0123:5", "{id}:999999"])
+async def test_a_token_of_another_store_starts_afresh(daemon: InProcessDaemon, token: str) -> None:
+    await daemon.insert("j-aaaaaaa2")
+    async with _watching(daemon, token.format(id=daemon.store.id)) as watcher:
+        assert (await watcher.read()).resync
+        assert list((await watcher.catch_up()).jobs) == ["j-aaaaaaa2"]
+
+
+@pytest.mark.parametrize("token", ["x", "a:b", ":", "1:2:3"])
+async def test_a_token_that_never_was_one(daemon: InProcessDaemon, token: str) -> None:
+    with pytest.raises(MilepostError) as caught:
+        async for _ in daemon.client.stream(daemon.client.jobs.WatchJobs, pb.WatchJobsRequest(watch_token=token)):
+            pass
+    assert caught.value.code is Code.INVALID_PAGE_TOKEN
+
+
+async def test_a_job_that_leaves_the_filter_and_comes_back(daemon: InProcessDaemon) -> None:
+    await daemon.insert("j-aaaaaaa2", priority=1)
+    await daemon.insert("j-aaaaaaa3", priority=0)
+    async with _watching(daemon, filter_text="priority > 0") as watcher:
+        assert list((await watcher.catch_up()).jobs) == ["j-aaaaaaa2"]
+        await _change(daemon, "j-aaaaaaa2", priority=0)
+        while not watcher.left:
+            await watcher.read()
+        assert watcher.left == ["j-aaaaaaa2"]
+        await _change(daemon, "j-aaaaaaa3", priority=2)
+        await watcher.read_until_priority("j-aaaaaaa3", 2)
+        await _change(daemon, "j-aaaaaaa2", priority=4)
+        await watcher.read_until_priority("j-aaaaaaa2", 4)
+        assert watcher.left == ["j-aaaaaaa2"]
+
+
+async def test_a_job_that_left_the_filter_while_nobody_watched(daemon: InProcessDaemon) -> None:
+    await daemon.insert("j-aaaaaaa2", priority=1)
+    async with _watching(daemon, filter_text="priority > 0") as watcher:
+        token = (await watcher.catch_up()).token
+    await _change(daemon, "j-aaaaaaa2", priority=0)
+    async with _watching(daemon, token, "priority > 0") as watcher:
+        assert (await watcher.catch_up()).left == ["j-aaaaaaa2"]
+
+
+async def test_a_removed_job_is_told(daemon: InProcessDaemon) -> None:
+    await daemon.insert("j-aaaaaaa2")
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        await _delete(daemon, "j-aaaaaaa2")
+        while not watcher.deleted:
+            await watcher.read()
+        assert watcher.deleted == ["j-aaaaaaa2"]
+
+
+async def test_changes_in_flight_are_told_without_a_commit(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaa2", state=JobState.RUNNING, queue_time=None)
+    await daemon.add_items(job, ["a", "b"])
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        daemon.live[job.id] = Live(in_flight={1: 2})
+        daemon.hub.changed(job.id)
+        while watcher.jobs[job.id].counts.in_flight != 2:
+            await watcher.read()
+        assert watcher.jobs[job.id].counts.pending == 0
+
+
+async def test_places_in_the_queue_are_told_to_those_behind(daemon: InProcessDaemon) -> None:
+    for place, digit in enumerate("234"):
+        await daemon.insert(f"j-aaaaaaa{digit}", queue_time=1000.0 + place)
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        assert [job.queue_position for _, job in sorted(watcher.jobs.items())] == [1, 2, 3]
+        await _change(daemon, "j-aaaaaaa2", state=JobState.RUNNING, queue_time=None)
+        while [job.queue_position for _, job in sorted(watcher.jobs.items())] != [0, 1, 2]:
+            await watcher.read()
+
+
+async def test_a_slow_watcher_gets_the_newest_state_and_few_messages(daemon: InProcessDaemon) -> None:
+    padding = '{"text":"' + "x" * 200_000 + '"}'
+    await daemon.insert("j-aaaaaaa2", parameters_json=padding)
+    changes = 200
+    async with _watching(daemon) as slow, _watching(daemon) as quick:
+        await slow.catch_up()
+        await quick.catch_up()
+        for number in range(1, changes + 1):
+            await _change(daemon, "j-aaaaaaa2", priority=number)
+            await quick.read_until_priority("j-aaaaaaa2", number)
+        before = slow.messages
+        await slow.read_until_priority("j-aaaaaaa2", changes)
+        assert slow.messages - before < changes / 4
+
+
+async def test_a_watcher_that_goes_away_leaves_nothing_behind(daemon: InProcessDaemon) -> None:
+    await daemon.insert("j-aaaaaaa2")
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        assert daemon.hub.watchers == 1
+
+    async def gone() -> bool:
+        return daemon.hub.watchers == 0
+
+    await wait_until(gone, "nobody watches any more", DEADLINE)
