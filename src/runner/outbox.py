@@ -19,6 +19,7 @@ MAX_ON_THE_WAY = 2
 MAX_ENTRY = 12 * 1024 * 1024
 
 _ENTRY_OVERHEAD = 64
+_FOR_GOOD = (pb.REPORT_KIND_SUCCEEDED, pb.REPORT_KIND_SKIPPED)
 
 Children = Sequence[tuple[str, str]]
 
@@ -32,6 +33,7 @@ class _Outgoing:
         self.bytes = 0
         self.is_sealed = False
         self.on_durable: list[Callable[[], None]] = []
+        self.done: list[Ref] = []
 
     def has_room(self, size: int) -> bool:
         return not self.is_sealed and self.entries < MAX_ENTRIES and self.bytes + size <= MAX_BYTES
@@ -46,6 +48,8 @@ class Outbox:
         self._on_the_way = 0
         self._last_sequence = 0
         self.bytes = 0
+        #: Tasks that ended for good, by reports not yet known to be durable.
+        self.done: set[Ref] = set()
 
     def report(self, ref: Ref, result: Result) -> None:
         """An entry that is too large to travel is reported as a failed attempt."""
@@ -54,7 +58,11 @@ class Outbox:
             size += len(result.failure.message) + len(result.failure.traceback)
         if size > MAX_ENTRY:
             result, size = _too_large(result, size), _ENTRY_OVERHEAD
-        report = self._room(size).batch.reports.add(
+        outgoing = self._room(size)
+        if result.kind in _FOR_GOOD:
+            outgoing.done.append(ref)
+            self.done.add(ref)
+        report = outgoing.batch.reports.add(
             task=ref.message(),
             kind=result.kind,
             label=result.label,
@@ -99,6 +107,7 @@ class Outbox:
             outgoing = self._batches.popleft()
             self._on_the_way = max(0, self._on_the_way - 1)
             self.bytes -= outgoing.bytes
+            self.done.difference_update(outgoing.done)
             for tell in outgoing.on_durable:
                 tell()
         self._wake()

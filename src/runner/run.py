@@ -192,6 +192,10 @@ class Run:
         assert own is not None
         outbox = self._stream.outbox
         unconfirmed = (report.task for batch in outbox.batches() for report in batch.reports)
+        # Where an item went on in the runner, the daemon may still stand at the task before: it is told of that one
+        # only, for it would call the next one void.
+        went_on = {(ref.item, ref.epoch) for ref in outbox.done}
+        held = (ref.message() for ref in self._ledger.held if (ref.item, ref.epoch) not in went_on)
         return pb.Hello(
             job_id=self._identity.job_id,
             run=self._identity.number,
@@ -199,7 +203,7 @@ class Run:
             pid=own.pid,
             process_start_ticks=own.start_ticks,
             boot_id=own.boot_id,
-            held=[*(ref.message() for ref in self._ledger.held), *unconfirmed],
+            held=[*held, *unconfirmed],
             next_sequence=outbox.first_sequence,
         )
 
@@ -269,10 +273,13 @@ class Run:
     def _take(self, page: pb.Page) -> None:
         if self._attempts is None or self._is_drained or self._own_level is Level.STOP:
             return  # they are still pending in the store
-        names = self._step_names
+        names, done = self._step_names, self._stream.outbox.done
         for task in page.tasks:
+            ref = Ref(task.step, task.item, task.epoch)
+            if ref in done:
+                continue  # handed out again by a new daemon, before it had heard the end of it
             held = HeldTask(
-                ref=Ref(task.step, task.item, task.epoch),
+                ref=ref,
                 key=task.key,
                 position=task.position,
                 payload_json=task.payload_json,

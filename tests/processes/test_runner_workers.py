@@ -126,6 +126,39 @@ async def test_a_killed_worker_costs_its_tasks_in_flight(daemon: FakeDaemon, fol
     assert await runner.ended() == 0
 
 
+async def test_a_new_daemon_finds_items_that_went_on(daemon: FakeDaemon, folder: Path, start_runner: Start) -> None:
+    code = """
+@p.step
+async def first(item, task): note("first")
+@p.step
+async def second(item, task):
+    note("second")
+    while not os.path.exists("gate"): await asyncio.sleep(0.01)
+"""
+    prepare(daemon, folder, code, step("first"), step("second"))
+    daemon.acknowledges = False
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out([task(1)])
+    await daemon.until(lambda: daemon.heartbeats and daemon.heartbeats[-1].in_flight_by_step[1] == 1)
+    await daemon.stop()
+    await daemon.start()
+    await daemon.until(lambda: len(daemon.hellos) == 2)
+    # The store may stand before the first report or after it: neither may make the second task void or run it twice.
+    assert [(ref.step, ref.item) for ref in daemon.hellos[1].held] == [(0, 1)]
+    daemon.hand_out([task(1, step=1)])
+    (folder / "gate").touch()
+    await daemon.until(lambda: len(daemon.reports) == 2)
+    daemon.hand_out([task(1, step=1), task(2, step=1)])
+    daemon.acknowledges = True
+    daemon.send(ack=pb.Ack(sequence=max(daemon.received)))
+    await daemon.until(lambda: 2 in kinds(daemon))
+    await finish(daemon)
+    assert await runner.ended() == 0
+    assert effects(folder) == ["first", "second", "second"]
+    assert [(report.task.step, report.task.item) for report in daemon.reports] == [(0, 1), (1, 1), (1, 2)]
+
+
 async def test_a_suspect_task_takes_nobody_with_it(daemon: FakeDaemon, folder: Path, start_runner: Start) -> None:
     code = """
 @p.step
