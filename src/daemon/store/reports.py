@@ -84,8 +84,7 @@ def _checked(definition: PipelineDefinition, report: Report) -> Report | None:
     """The report as it counts; None when it names no step there is."""
     if not 0 <= report.ref.step < len(definition.steps):
         return None
-    duplicate = children.duplicate_key(definition, report.children)
-    if duplicate is not None:
+    if report.children and (duplicate := children.duplicate_key(definition, report.children)) is not None:
         failure = Failure(children.DUPLICATE, "on_duplicate", duplicate.message, remedy=duplicate.remedy)
         return replace(report, kind=ReportKind.FAILED, failure=failure, children=())
     return report
