@@ -1,7 +1,6 @@
 """A worker under its runner: results, errors, printing, cancelling, ending."""
 
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -386,13 +385,9 @@ def test_artefacts_appear_on_success_and_only_then(worker: Open, tmp_path: Path)
         assert process.run("a")[6] == "items/1/a/1"
         final = tmp_path / "items/1/a/1"
         assert (final / "deep/x.txt").read_text() == "x"
-        assert [p.stat().st_mode & 0o777 for p in (final / "deep/x.txt", final / "deep", final)] == [
-            0o400,
-            0o500,
-            0o500,
-        ]
-        assert [p.stat().st_mode & 0o777 for p in (final.parent, tmp_path / "items", tmp_path / "cache")] == [0o700] * 3
-        assert os.listdir(final.parent) == ["1"]
+        assert modes(final / "deep/x.txt", final / "deep", final) == [0o400, 0o500, 0o500]
+        assert modes(final.parent, tmp_path / "items", tmp_path / "cache") == [0o700] * 3
+        assert [path.name for path in final.parent.iterdir()] == ["1"]
         failed = process.run("a", {"fail": 1}, number=2)
         assert (failed[1], failed[6]) == ("FAILED", "")
         assert not (tmp_path / "items/2/a/1").exists()
