@@ -38,7 +38,7 @@ def _action(
         return Action(
             command, allowed=False, recommended=False, refusal=Reason(error.code, error.message, error.remedy)
         )
-    return Action(command, allowed=True, recommended=wanted, effect=effect_text(job, definition, decision))
+    return Action(command, allowed=True, recommended=wanted, effect=effect_text(job, definition, command, decision))
 
 
 def _recommended(job: Job, stuck: bool) -> Sequence[Command]:
@@ -85,7 +85,13 @@ def skipped_steps_text(job: Job, definition: PipelineDefinition) -> str:
     return f"; finished already: {', '.join(ended)}" if ended else ""
 
 
-def effect_text(job: Job, definition: PipelineDefinition, decision: Decision) -> str:
+def _rewind_text(command: Command) -> str:
+    if command is Command.RESTART_FROM_SCRATCH:
+        return "archives every record and starts with the input"
+    return "archives the records from a step on and runs those steps again"
+
+
+def effect_text(job: Job, definition: PipelineDefinition, command: Command, decision: Decision) -> str:
     where = position_text(job, definition)
     failed = sum(step.failed for step in job.steps)
     match decision.effect:
@@ -102,7 +108,7 @@ def effect_text(job: Job, definition: PipelineDefinition, decision: Decision) ->
         case Effect.STOP_TO_RESTART:
             return f"kills the run and starts a new one: {where}"
         case Effect.STOP_TO_REWIND | Effect.REWIND:
-            return "archives the records from there on and runs those steps again"
+            return _rewind_text(command)
         case Effect.CANCEL_AT_ONCE:
             return "ends it; it can be resumed until it is removed"
         case Effect.STOP_TO_CANCEL:

@@ -9,6 +9,7 @@ the author's interpreter, so reading it checks everything.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ from milepost.core.errors import Code, MilepostError
 
 MAX_STEPS = 100
 MAX_NAME = 64
+_STEP_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 class Takes(StrEnum):
@@ -163,7 +165,10 @@ def to_json(definition: PipelineDefinition) -> str:
 
 @lru_cache(maxsize=256)
 def from_json(text: str) -> PipelineDefinition:
-    """Kept by its text, since every decision about a job begins with it. Raises MilepostError(PIPELINE_INVALID) that names the field."""
+    """Raises MilepostError(PIPELINE_INVALID) that names the field.
+
+    Results are kept by their text: every decision about a job begins with its definition.
+    """
     try:
         document = json.loads(text)
         steps = [_step(position, data) for position, data in enumerate(_list(document, "steps"))]
@@ -188,7 +193,7 @@ def _step(position: int, data: Mapping[str, Any]) -> StepDefinition:  # Any: a J
     timeout = data.get("timeout")
     return StepDefinition(
         position=position,
-        name=_name(data, "name"),
+        name=_step_name(data),
         takes=Takes(data.get("takes", Takes.EACH)),
         gives=Gives(data.get("gives", Gives.ONE)),
         executor=Executor(data["executor"]),
@@ -225,6 +230,14 @@ def _name(data: Mapping[str, Any], field: str) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or not value.isprintable():
         raise ValueError(f"{field} {value!r} is not a printable text of 1 to {MAX_NAME} characters")
     return value
+
+
+def _step_name(data: Mapping[str, Any]) -> str:
+    """A step's name is the name of a folder, too."""
+    name = _name(data, "name")
+    if not _STEP_NAME.fullmatch(name):
+        raise ValueError(f"the step's name {name!r} has more than letters, digits, '_', '-' and inner '.'")
+    return name
 
 
 def _optional_text(data: Mapping[str, Any], field: str) -> str | None:

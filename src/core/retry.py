@@ -15,6 +15,7 @@ FINAL_CLASSES = frozenset(
         "invalid_result",
         "result_too_large",
         "lost_worker",
+        "needs_operator",
         "duplicate",
         "bug",
     }

@@ -69,6 +69,8 @@ def test_an_unknown_step_names_those_there_are() -> None:
         {"steps": [{"name": "a", "executor": "async", "retry": {"attempts": 0}}]},
         {"steps": [{"name": "a", "executor": "async"}] * 2},
         {"steps": [{"executor": "async"}]},
+        {"steps": [{"name": "../a", "executor": "async"}]},
+        {"steps": [{"name": ".a", "executor": "async"}]},
         {"steps": [7]},
     ],
 )

@@ -2,8 +2,9 @@
 
 import asyncio
 import subprocess
+from typing import Any
 
-from milepost import Pipeline
+from milepost import Pipeline, Task
 
 DAEMON = """
 import os, signal, sys, time
@@ -22,7 +23,7 @@ detaching = Pipeline("detaching")
 
 
 @detaching.step
-async def only(row, task):
+async def only(row: Any, task: Task) -> Any:
     given = task.job.parameters
     subprocess.run([given["python"], "-c", DAEMON, given["effects"] + ".pid"], check=True)
     await asyncio.sleep(600)

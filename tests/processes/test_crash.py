@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 from milepost.common.client import Disconnected
 from milepost.core.model import JobState
@@ -13,7 +14,7 @@ from tests.support.daemon import RealDaemon, counts_of, state_of
 FAILING = [f"item-{n:03}" for n in range(0, 220, 20)]  # 11, none of them filtered
 
 
-async def at_228_of_313(daemon: RealDaemon, **more: object) -> job_pb2.Job:
+async def at_228_of_313(daemon: RealDaemon, **more: Any) -> job_pb2.Job:
     """228 processed, 11 of them failed, and 16 in flight at the gate."""
     job = await daemon.submit(parameters={"count": 313, "open": 228, "failing": FAILING}, **more)
     await daemon.wait_for(

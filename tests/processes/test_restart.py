@@ -30,7 +30,7 @@ async def test_from_the_checkpoint_also_when_the_runner_is_stopped_dead(daemon: 
     os.kill(first, signal.SIGSTOP)
     await restart(daemon, job.id)
     await daemon.wait_for(job.id, lambda found: found.run_count == 2, "it has a new run")
-    assert not os.path.exists(f"/proc/{first}/exe") or first not in daemon.processes("milepost.runner")
+    assert first not in daemon.processes("milepost.runner")
     daemon.gate.touch()
     completed = await daemon.wait_state(job.id, JobState.COMPLETED)
     effects = daemon.effects()

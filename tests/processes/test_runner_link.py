@@ -38,7 +38,7 @@ class Gate:
 async def wait_until(condition: Callable[[], object]) -> None:
     """For what the runner tells nobody, only leaves in files."""
     async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 (there is nothing to wait on)
+        while not condition():
             await asyncio.sleep(0.02)
 
 
