@@ -60,7 +60,7 @@ class Bars:
         )
 
     def note(self, text: str) -> None:
-        self._progress.console.print(Text(text))
+        self._progress.console.print(Text(text), soft_wrap=True)
 
 
 def step_words(step: job_pb2.Step) -> str:

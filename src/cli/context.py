@@ -1,7 +1,6 @@
 """What every verb works with: settings, the terminal, and the way to the daemon."""
 
 import os
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping
@@ -9,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import milepost
-from milepost.cli.documents import Json, error_document, line
 from milepost.cli.text import Cell, Paint, safe_lines, table
 from milepost.common import paths
 from milepost.common.client import Client, is_listening
@@ -49,11 +47,13 @@ class Context:
     def out(self, text: str) -> None:
         print(text, flush=True)
 
-    def out_json(self, value: Json) -> None:
+    def out_json(self, value: object) -> None:
+        from milepost.cli.documents import line
+
         print(line(value), flush=True)
 
     def out_table(self, heads: list[str], rows: list[list[Cell | str]]) -> None:
-        columns = shutil.get_terminal_size().columns if self.on_terminal else None
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns if self.on_terminal else None
         self.out(table(heads, rows, self.paint, columns))
 
     def say(self, text: str) -> None:
@@ -111,4 +111,6 @@ def environment() -> Mapping[str, str]:
 
 
 def out_error_json(error: MilepostError) -> None:
+    from milepost.cli.documents import error_document, line
+
     print(line(error_document(error)), flush=True)

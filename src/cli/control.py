@@ -263,7 +263,7 @@ def _out_lines(context: Context, told: list[Told], *, waited: bool) -> None:
             context.fail(one.error, one.name)
         if one.job is not None:
             message = safe_lines(one.message) or state_cell(one.job).text
-            context.out(f"{one.job.id}  {message}")
+            context.out(message if one.job.id in message else f"{one.job.id}  {message}")
             if waited:
                 cell = state_cell(one.job)
                 context.out(f"{one.job.id}  {context.paint(cell.colour, cell.text)}  {counts_words(one.job.counts)}")

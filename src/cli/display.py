@@ -11,6 +11,8 @@ from milepost.v1 import job_pb2
 
 #: A moving job is told of at least this often, in seconds.
 LONGEST_SILENCE = 60.0
+#: Steps of 10 % that follow faster than this are one line, in seconds.
+SHORTEST_SILENCE = 1.0
 
 
 class Display(Protocol):
@@ -55,15 +57,16 @@ def worth_a_line(before: Look | None, now: Look) -> bool:
     """At each change of state or finding, each 10 %, and once a minute while something moves."""
     if before is None or (before.state, before.findings) != (now.state, now.findings):
         return True
+    silence = now.time - before.time
     if before.tenths != now.tenths:
-        return True
-    return now.time - before.time >= LONGEST_SILENCE and before.processed != now.processed
+        return silence >= SHORTEST_SILENCE
+    return silence >= LONGEST_SILENCE and before.processed != now.processed
 
 
 def progress_line(job: job_pb2.Job) -> str:
     """As "RUNNING  228 of 313 processed, 11 failed, 72 %, 4.1/s, 20s left"."""
     parts = [f"{state_name(job)}  {counts_words(job.counts)}"]
-    if job.counts.total:
+    if job.counts.processed:
         parts.append(f"{job.progress.percent:.0f} %")
     if state_name(job) == "RUNNING" and job.progress.rate:
         parts.append(f"{job.progress.rate:.1f}/s")

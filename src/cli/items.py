@@ -117,7 +117,7 @@ async def results(context: Context) -> Exit:
             outcomes=[job_pb2.Outcome.Value(f"OUTCOME_{name.upper()}") for name in arguments.outcome],
             label=arguments.label,
         )
-        steps = [step.name for step in job.steps]
+        steps = [step.name for step in job.steps if (step.takes, step.gives) == ("each", "one")]
         writer = csv.writer(sys.stdout, lineterminator="\n") if arguments.format == "csv" else None
         if writer is not None:
             writer.writerow(["key", "outcome", "label", "step", "error_class", "error", "payload", *steps])

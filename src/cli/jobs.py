@@ -3,13 +3,12 @@
 import time
 
 from milepost.cli.context import Context
-from milepost.cli.describe import describe
 from milepost.cli.documents import document
 from milepost.cli.exit_codes import Exit
+from milepost.cli.filter_help import HELP
 from milepost.cli.parser import Verbs, add_job, whole_number
 from milepost.cli.targets import list_jobs
 from milepost.cli.text import Cell, counts_words, safe, safe_lines, seconds_words, state_cell, unix_seconds
-from milepost.common.filter import HELP, parse
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import GetJobRequest, InspectJobRequest
 
@@ -49,7 +48,6 @@ async def ls(context: Context) -> Exit:
     words = " ".join(context.arguments.words)
     parts = [part for part in (words, context.arguments.filter) if part and part.strip()]
     text = " AND ".join(f"({part})" for part in parts) if len(parts) > 1 else "".join(parts)
-    parse(text)
     limit = context.arguments.limit
     async with context.client() as client:
         found = [job async for job in list_jobs(client, text, limit)]
@@ -79,6 +77,8 @@ async def show(context: Context) -> Exit:
         documents = [document(job) for job in found]
         context.out_json(documents[0] if len(documents) == 1 else {"jobs": documents})
         return Exit.DONE
+    from milepost.cli.describe import describe  # the longest of the words, and only these need it
+
     for number, job in enumerate(found):
         if number:
             context.out("")

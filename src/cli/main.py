@@ -1,17 +1,29 @@
 """`milepost`: reads the command line, runs one verb, and turns what came of it into words and an exit status."""
 
+import argparse
 import asyncio
+import importlib
 import os
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
-from milepost.cli import control, daemon_verbs, events, follow_verbs, items, jobs, overview, submit
 from milepost.cli.context import Context, environment, out_error_json
 from milepost.cli.exit_codes import EXIT_OF, Exit
 from milepost.cli.parser import Parser, Verb, Verbs, add_common, split_command
 from milepost.cli.text import safe, safe_lines
 from milepost.common.settings import load_settings
 from milepost.core.errors import Code, MilepostError
+
+#: Where verbs live, in the order of --help.
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "submit": ("run", "submit"),
+    "follow_verbs": ("attach", "watch"),
+    "jobs": ("ls", "show", "path", "inspect"),
+    "control": ("pause", "resume", "restart", "cancel", "force-cancel", "retry"),
+    "items": ("items", "results"),
+    "events": ("events", "logs"),
+    "daemon_verbs": ("daemon", "config", "version"),
+}
 
 _DESCRIPTION = """\
 Runs long batch jobs that must not be lost: submit, watch, pause, resume, restart, cancel.
@@ -27,9 +39,7 @@ exit status: 0 done, 1 the job failed or did not get to its end, 2 usage, 3 not 
   5 daemon unreachable, 6 completed with failed items, 130 paused by Ctrl+C"""
 
 
-def build_parser() -> Parser:
-    import argparse
-
+def build_parser(modules: Iterable[str] = tuple(MODULES)) -> Parser:
     parser = Parser(
         prog="milepost",
         description=_DESCRIPTION,
@@ -38,11 +48,21 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     add_common(parser, default=None)
-    parser.set_defaults(verb=overview.overview)
     verbs = Verbs(parser)
-    for module in (submit, follow_verbs, jobs, control, items, events, daemon_verbs):
-        module.add_verbs(verbs)
+    for name in modules:
+        importlib.import_module(f"milepost.cli.{name}").add_verbs(verbs)
     return parser
+
+
+def modules_for(arguments: Sequence[str]) -> Sequence[str]:
+    """Only what the verb needs: each module costs about as much as the whole call to the daemon."""
+    left = iter(arguments)
+    for argument in left:
+        if argument in ("--state-dir", "--socket"):
+            next(left, None)
+        elif not argument.startswith("-"):
+            return [name for name, verbs in MODULES.items() if argument in verbs] or list(MODULES)
+    return list(MODULES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,15 +91,21 @@ def _run(given: list[str]) -> Exit:
     for argument in given:
         _check_unicode(argument)
     before, command = split_command(given)
-    parsed = build_parser().parse_args(before)
+    parsed = build_parser(modules_for(before)).parse_args(before)
     parsed.command = command
     if command is not None and not getattr(parsed, "takes_command", False):
         raise MilepostError(
             Code.INVALID_ARGUMENT, "Only run and submit take a command after --.", "See milepost run --help."
         )
     settings = load_settings({"state_dir": parsed.state_dir, "socket": parsed.socket}, environment())
-    verb: Verb = parsed.verb
+    verb: Verb = getattr(parsed, "verb", _overview)
     return asyncio.run(_finished(verb(Context(parsed, settings, environment()))))
+
+
+async def _overview(context: Context) -> Exit:
+    from milepost.cli.overview import overview
+
+    return await overview(context)
 
 
 async def _finished(verb: Awaitable[Exit]) -> Exit:

@@ -45,10 +45,12 @@ async def overview(context: Context) -> Exit:
     if not changed and not needy:
         context.out("Nothing has changed since you last looked, and nothing needs you." if before else _WELCOME)
         return Exit.DONE
-    if changed:
-        _out_section(context, "Changed since you last looked" if before else "Newest jobs", changed)
+    told_below = {job.id for job in needy}
+    others = [job for job in changed if job.id not in told_below]
+    if others:
+        _out_section(context, "Changed since you last looked" if before else "Newest jobs", others)
     if needy:
-        if changed:
+        if others:
             context.out("")
         _out_section(context, "Needs you", needy, with_advice=True)
     return Exit.DONE

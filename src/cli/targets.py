@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 
 from milepost.common.client import Client
-from milepost.common.filter import parse
 from milepost.core.errors import Code, MilepostError
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import GetJobRequest, ListJobsRequest
@@ -48,9 +47,7 @@ async def filter_of(client: Client, words: Sequence[str], filter_text: str | Non
     parts = [f"({filter_text})"] if filter_text else []
     if words:
         parts.append(await _jobs_or_words(client, words))
-    text = " AND ".join(parts)
-    parse(text)
-    return text
+    return " AND ".join(parts)
 
 
 async def _jobs_or_words(client: Client, words: Sequence[str]) -> str:

@@ -118,9 +118,11 @@ def state_cell(job: job_pb2.Job) -> Cell:
 
 
 def counts_words(counts: job_pb2.Counts) -> str:
-    """As "228 of 313 processed, 11 failed"."""
-    total = str(counts.total) if counts.total_known else f"{counts.total}+"
-    words = f"{counts.processed} of {total} processed"
+    """As "228 of 313 processed, 11 failed"; of what can still arrive, so that it can become all of it."""
+    possible = counts.total - counts.upstream
+    if not possible and not counts.total_known:
+        return "nothing processed yet"
+    words = f"{counts.processed} of {possible}{'' if counts.total_known else '+'} processed"
     return f"{words}, {counts.failed} failed" if counts.failed else words
 
 

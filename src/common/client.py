@@ -9,16 +9,20 @@ import os
 import socket as sockets
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 import grpc.aio
 
 from milepost.core.errors import Code, MilepostError
-from milepost.v1 import daemon_service_pb2_grpc, job_service_pb2_grpc
+from milepost.v1 import job_service_pb2_grpc
 from milepost.v1.job_service_pb2 import WatchJobsRequest, WatchJobsResponse
+
+if TYPE_CHECKING:
+    from milepost.v1 import daemon_service_pb2_grpc
 
 MAX_MESSAGE = 16 * 1024 * 1024
 DEADLINE = 60.0
@@ -74,7 +78,12 @@ class Client:
         self._metadata = (("milepost-client", name),)
         self._channel = grpc.aio.insecure_channel(f"unix:{socket}", options=CHANNEL_OPTIONS)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self._channel)
-        self.daemon = daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
+
+    @cached_property
+    def daemon(self) -> "daemon_service_pb2_grpc.DaemonServiceStub":
+        from milepost.v1 import daemon_service_pb2_grpc  # few verbs ask the daemon about itself
+
+        return daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self

@@ -4,7 +4,6 @@ The socket is `<state>/daemon.sock`, so that logging out removes nothing. Linux 
 state folder's is too long, or when `--socket` names another place, the file `<state>/socket` tells clients where it is.
 """
 
-import hashlib
 import os
 import stat
 from collections.abc import Mapping
@@ -105,6 +104,8 @@ def place_socket(state_folder: Path, given: Path | None, environ: Mapping[str, s
     if given is not None:
         chosen = _checked_length(given)
     elif len(os.fsencode(default)) > MAX_SOCKET_PATH:
+        import hashlib  # rarely needed
+
         chosen = _short_folder(environ) / f"{hashlib.sha256(os.fsencode(state_folder)).hexdigest()[:16]}.sock"
     pointer = state_folder / SOCKET_POINTER
     if chosen == default:

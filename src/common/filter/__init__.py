@@ -5,7 +5,7 @@
     (state = PAUSED OR state = WAITING) age > 2h
 
 Bare words and quoted text match the job's name. Terms side by side must all hold, as with AND; `NOT` and `-` negate;
-as AIP-160 has it, OR binds tighter than AND. Fields and what they take are in `FIELDS`; `HELP` tells it to a person.
+as AIP-160 has it, OR binds tighter than AND. Fields and what they take are in `FIELDS`.
 
 Case: `:` (contains) and bare words match the letters A to Z in either case, `=` is exact (`state` in either case). A
 label that a job does not have equals no value, so `label.team != "x"` holds for it.
@@ -14,7 +14,7 @@ The store makes SQL of the same tree (`daemon.store.filters`); that both agree i
 here changes there.
 """
 
-from milepost.common.filter.parser import HELP, parse
+from milepost.common.filter.parser import parse
 from milepost.common.filter.tree import EVERYTHING, FilterSubject, Node, matches
 
-__all__ = ["EVERYTHING", "HELP", "FilterSubject", "Node", "matches", "parse"]
+__all__ = ["EVERYTHING", "FilterSubject", "Node", "matches", "parse"]
