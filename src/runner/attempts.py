@@ -131,6 +131,16 @@ class Attempts:
         for worker in self._lives:
             worker.send({"type": "stopping", "reason": reason})
 
+    def settle(self) -> None:
+        """After it nothing is to start: `is_settled` tells when what was sent to the workers before has begun."""
+        for worker in self._lives:
+            if worker.is_ready:
+                worker.settle()
+
+    @property
+    def is_settled(self) -> bool:
+        return all(worker.is_settled for worker in self._lives)
+
     async def stop(self) -> None:
         """Kills everything that executes; it is reported as returned."""
         for attempt in self._ledger.attempts.values():
@@ -332,7 +342,8 @@ class Attempts:
             case "gather":
                 self._gathers.ask(worker, self._attempt(worker, frame), frame)
             case "pong":
-                worker.pong()
+                worker.pong(frames.whole(frame, "n"))
+                self._on_change()
             case "ready":
                 worker.is_ready = True
                 self._failed_starts = 0

@@ -103,6 +103,8 @@ class Run:
         self._level_in_force = level
         reason = "" if level is Level.RUN else self._own_reason or self._desired.reason or "The job is being stopped."
         attempts.tell_stopping(reason)
+        if level is Level.HOLD:
+            attempts.settle()
         if level is Level.STOP:
             self._group.create_task(self._stop(attempts))
 
@@ -113,7 +115,7 @@ class Run:
     def _settle(self, level: Level) -> None:
         """Says when nothing can start any more, and when nothing executes; ends the run when all is delivered."""
         is_idle = not self._ledger.attempts
-        holding = level is not Level.RUN or (self._desired.finished and not self._ledger.held)
+        holding = self._nothing_starts(level)
         drained = self._is_drained or (holding and is_idle and not self._stream.outbox.has_unsent)
         if (holding, drained) != (self._is_holding, self._is_drained):
             self._is_holding, self._is_drained = holding, drained
@@ -128,6 +130,11 @@ class Run:
         elif self._may_leave_undelivered:
             self._spool()
             self._over.set_result(None)
+
+    def _nothing_starts(self, level: Level) -> bool:
+        if level is Level.RUN:
+            return self._desired.finished and not self._ledger.held
+        return level is Level.STOP or self._attempts is None or self._attempts.is_settled
 
     def _limit(self, level: Level, reason: str) -> None:
         if level > self._own_level:

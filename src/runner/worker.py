@@ -46,6 +46,8 @@ class Worker:
         self._child: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._pings = 0
+        self._answered = 0
+        self._settling = 0
 
     @property
     def identity(self) -> ProcessIdentity | None:
@@ -88,8 +90,19 @@ class Worker:
         self.pings_unanswered += 1
         self.send({"type": "ping", "n": self._pings})
 
-    def pong(self) -> None:
+    def pong(self, number: int) -> None:
         self.pings_unanswered = 0
+        self._answered = number
+
+    def settle(self) -> None:
+        """Asks for an answer behind everything that was sent so far."""
+        self.ping()
+        self._settling = self._pings
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what was sent before `settle` has begun: then nothing starts in it any more by itself."""
+        return self._answered >= self._settling
 
     async def kill(self) -> None:
         """Ends it with everything below it."""

@@ -106,7 +106,8 @@ class Session:
             execution.enumeration.acknowledged(frame["next"])
 
     def _ping(self, frame: Frame) -> None:
-        self.channel.send(to_line({"type": "pong", "n": frame.get("n")}))
+        # Behind the first steps of the tasks that came before it: they have begun when the answer is read.
+        self._loop.call_soon(self.channel.send, to_line({"type": "pong", "n": frame.get("n")}))
 
     def _end(self, _frame: Frame) -> None:
         self._ending = True
