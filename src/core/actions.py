@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import MilepostError
-from milepost.core.lifecycle import Circumstances, Decision, Effect, Request, decide
+from milepost.core.lifecycle import Circumstances, Effect, effect_of
 from milepost.core.model import Command, Job, JobState, Reason
 
 
@@ -33,12 +33,12 @@ def _action(
     job: Job, definition: PipelineDefinition, command: Command, circumstances: Circumstances, wanted: bool
 ) -> Action:
     try:
-        decision = decide(job, command, Request(by="", now=job.activity_time), circumstances)
+        effect = effect_of(job, command, circumstances)
     except MilepostError as error:
         return Action(
             command, allowed=False, recommended=False, refusal=Reason(error.code, error.message, error.remedy)
         )
-    return Action(command, allowed=True, recommended=wanted, effect=effect_text(job, definition, command, decision))
+    return Action(command, allowed=True, recommended=wanted, effect=effect_text(job, definition, command, effect))
 
 
 def _recommended(job: Job, stuck: bool) -> Sequence[Command]:
@@ -91,10 +91,9 @@ def _rewind_text(command: Command) -> str:
     return "archives the records from a step on and runs those steps again"
 
 
-def effect_text(job: Job, definition: PipelineDefinition, command: Command, decision: Decision) -> str:
-    where = position_text(job, definition)
+def effect_text(job: Job, definition: PipelineDefinition, command: Command, effect: Effect) -> str:
     failed = sum(step.failed for step in job.steps)
-    match decision.effect:
+    match effect:
         case Effect.HOLD:
             return "is held: it does not start until it is resumed"
         case Effect.STOP_TO_PAUSE:
@@ -104,9 +103,9 @@ def effect_text(job: Job, definition: PipelineDefinition, command: Command, deci
         case Effect.REVOKE_PAUSE:
             return "takes the pause back and goes on"
         case Effect.ENQUEUE:
-            return where + skipped_steps_text(job, definition)
+            return position_text(job, definition) + skipped_steps_text(job, definition)
         case Effect.STOP_TO_RESTART:
-            return f"kills the run and starts a new one: {where}"
+            return f"kills the run and starts a new one: {position_text(job, definition)}"
         case Effect.STOP_TO_REWIND | Effect.REWIND:
             return _rewind_text(command)
         case Effect.CANCEL_AT_ONCE:

@@ -222,12 +222,18 @@ class Request:
     reason: str = ""
 
 
-def decide(job: Job, command: Command, request: Request, circumstances: Circumstances) -> Decision:
-    """Applies one command. Raises MilepostError with state, reason and what to do instead; then nothing changes."""
+def effect_of(job: Job, command: Command, circumstances: Circumstances) -> Effect:
+    """What the command would do now. Raises MilepostError with state, reason and what to do instead."""
     rule = TABLE[job.state, command]
     if isinstance(rule, Refusal):
         raise not_allowed(job, command, rule)
     _check_circumstances(job, command, rule, circumstances)
+    return rule
+
+
+def decide(job: Job, command: Command, request: Request, circumstances: Circumstances) -> Decision:
+    """Applies one command. Raises MilepostError as `effect_of` does; then nothing changes."""
+    rule = effect_of(job, command, circumstances)
     if rule in _STOPS:
         return Decision(_stopping(job, rule, request), rule)
     match rule:

@@ -87,7 +87,7 @@ class Commands:
         jobs.save(tx, replace(changed, activity_time=now))
         event_id = events.append(tx, job.id, _event(job, definition, asked, decision, now))
         retried = _rewrite_records(tx, job, definition, asked, decision, first_step, event_id, now)
-        message = f"{job.id} {actions.effect_text(job, definition, asked.command, decision)}."
+        message = f"{job.id} {actions.effect_text(job, definition, asked.command, decision.effect)}."
         controlled = Controlled(job.id, message, retried, tx.revision)
         if asked.request_id:
             answer = json.dumps(asdict(controlled)).encode()
@@ -100,7 +100,7 @@ def _first_step(definition: PipelineDefinition, asked: Asked) -> int:
 
 
 def _event(job: Job, definition: PipelineDefinition, asked: Asked, decision: Decision, now: float) -> Event:
-    text = actions.effect_text(job, definition, asked.command, decision)
+    text = actions.effect_text(job, definition, asked.command, decision.effect)
     reason = f" ({asked.reason})" if asked.reason else ""
     return Event(
         kind=f"{asked.command}_REQUESTED",

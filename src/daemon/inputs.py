@@ -24,12 +24,14 @@ def copy_input(source: Path, folder: Path) -> InputFile:
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _unreadable(source, f"it cannot be opened ({error.strerror})") from error
-    with os.fdopen(descriptor, "rb") as file:
-        before = os.fstat(file.fileno())
+    try:
+        before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise _unreadable(source, "it is not a regular file")
-        size, digest = _write(folder / COPY, _chunks(file.fileno(), source))
-        after = os.fstat(file.fileno())
+        size, digest = _write(folder / COPY, _chunks(descriptor, source))
+        after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         raise _unreadable(source, "it was changed while it was copied")
     return InputFile(COPY, source.name, size, digest)

@@ -13,7 +13,7 @@ import re
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from milepost.common.filter import FilterSubject, Node, matches, parse
@@ -31,6 +31,8 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 CHUNK = 100
 #: Encoded jobs that are kept for the next one who asks.
 CACHE_BYTES = 16 * 1024 * 1024
+#: Seconds that a running job, encoded once, is good enough for those who begin to watch.
+REUSE = 1.0
 #: Places in the queue whose changes are told without a change of the job itself.
 TOLD_PLACES = 100
 
@@ -39,12 +41,14 @@ _TOKEN = re.compile(r"([0-9a-f-]{1,64}):([0-9]{1,18})")
 
 @dataclass(frozen=True)
 class Update:
-    """A job as watchers get it. `encoded`: a WatchJobsResponse with this job only; such messages are put together by
-    joining their bytes."""
+    """A job as watchers get it, as of `time` (Unix seconds).
+
+    `encoded`: a WatchJobsResponse with this job only; such messages are put together by joining their bytes.
+    """
 
     job_id: str
     revision: int
-    is_active: bool
+    time: float
     subject: FilterSubject
     encoded: bytes
 
@@ -141,27 +145,36 @@ class Hub:
             for job_id in dirty:
                 self._latest.forget(job_id)
             return
-        told = set(dirty)
+        updates: dict[str, Update | None] = {}
         for chunk in _chunks(sorted(dirty)):
-            told.update(await self._refresh(chunk))
+            updates |= await self._refresh(chunk)
+        moved = await self._moved(updates)
+        for chunk in _chunks(sorted(moved)):
+            await self._refresh(chunk)
         for subscription in self._subscriptions:
-            subscription.mark(told, revision)
+            subscription.mark(dirty | moved, revision)
+
+    async def _moved(self, updates: Mapping[str, Update | None]) -> set[str]:
+        """Other jobs whose place in the queue changed with these."""
+        before = self._places
+        if not any(job_id in before or (update and _is_queued(update)) for job_id, update in updates.items()):
+            return set()
+        async with self._reading:
+            self._places = await self._store.read(queue.places)
+        told = {job_id for job_id, place in self._places.items() if place <= TOLD_PLACES}
+        return {job_id for job_id in told - updates.keys() if before.get(job_id) != self._places[job_id]}
 
     # --- reading and encoding, one at a time ---
 
     async def _refresh(self, job_ids: Sequence[str]) -> dict[str, Update | None]:
-        """Reads these jobs, and those whose place in the queue changed with them. None for jobs that are gone."""
+        """Reads and encodes these jobs anew. None for those that are gone."""
 
-        def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings, dict[str, int]]:
+        def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
             found = jobs.by_ids(db, job_ids)
-            places = self._places
-            if any(job.state is JobState.QUEUED or job.id in places for job in found):
-                places = queue.places(db)
-                found += jobs.by_ids(db, _moved(self._places, places) - set(job_ids))
-            return found, surroundings(db, found), places
+            return found, surroundings(db, found)
 
         async with self._reading:
-            found, around, self._places = await self._store.read(read)
+            found, around = await self._store.read(read)
             gone: dict[str, Update | None] = dict.fromkeys(job_ids)
             updates = gone | dict(await self._encode(found, around))
             self._latest.keep(updates)
@@ -192,7 +205,7 @@ class Hub:
                 Update(
                     job_id=job.id,
                     revision=job.revision,
-                    is_active=job.state in ACTIVE_STATES,
+                    time=time.time(),
                     subject=subject(job),
                     encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
                 ),
@@ -212,6 +225,10 @@ class Hub:
         subscription = _Subscription(node, resumed=since > 0, covered=self._store.revision)
         self._subscriptions.append(subscription)
         try:
+            if len(self._subscriptions) == 1:
+                # Frames keep it up to date from here on, as long as someone watches.
+                async with self._reading:
+                    self._places = await self._store.read(queue.places)
             if token and not since:
                 yield pb.WatchJobsResponse(resync=True).SerializeToString()
             async for message in self._catch_up(subscription, since):
@@ -312,12 +329,14 @@ def _size(update: Update | None) -> int:
 
 
 def _is_current(update: Update | None, job: Job) -> bool:
-    """What is in flight and how long it takes changes without a commit."""
-    return update is not None and update.revision == job.revision and job.state not in ACTIVE_STATES
+    """How long a running job has been running changes without a commit; everything else of it has been told."""
+    if update is None or update.revision != job.revision:
+        return False
+    return job.state not in ACTIVE_STATES or time.time() - update.time < REUSE
 
 
-def _moved(before: dict[str, int], places: dict[str, int]) -> set[str]:
-    return {job_id for job_id, place in places.items() if place <= TOLD_PLACES and before.get(job_id) != place}
+def _is_queued(update: Update) -> bool:
+    return update.subject.state is JobState.QUEUED
 
 
 def _messages(subscription: _Subscription, updates: Iterable[Update]) -> Iterator[bytes]:

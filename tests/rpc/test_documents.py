@@ -130,8 +130,8 @@ async def test_actions_are_what_the_calls_then_do(daemon: InProcessDaemon) -> No
 
 
 async def test_the_pause_file_and_another_holder_of_the_key_refuse_a_resume(daemon: InProcessDaemon) -> None:
-    ended = {"state": JobState.CANCELLED, "queue_time": None, "end_time": factories.NOW}
-    await daemon.insert("j-aaaaaaaa", uniqueness_key="k", **ended)
+    ended = JobState.CANCELLED
+    await daemon.insert("j-aaaaaaaa", uniqueness_key="k", state=ended, queue_time=None, end_time=factories.NOW)
     await daemon.insert("j-bbbbbbbb", uniqueness_key="k")
 
     async def refusals() -> tuple[str, str]:

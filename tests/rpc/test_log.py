@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,13 +93,15 @@ async def test_the_stream_of_a_job(daemon: InProcessDaemon) -> None:
     logs.mkdir(parents=True)
     (logs / "run-1.log").write_text("a\nb\nc\n")
 
-    async def lines(call: AsyncIterator[pb.TailLogResponse]) -> list[str]:
-        return [line async for answer in call for line in answer.lines]
+    def tail(**values: Any) -> AsyncIterator[pb.TailLogResponse]:
+        return aiter(daemon.client.jobs.TailLog(pb.TailLogRequest(job=job.id, **values)))
 
-    assert await lines(daemon.client.jobs.TailLog(pb.TailLogRequest(job=job.id))) == ["a", "b", "c"]
-    assert await lines(daemon.client.jobs.TailLog(pb.TailLogRequest(job=job.id, lines=2))) == ["b", "c"]
-    followed = daemon.client.jobs.TailLog(pb.TailLogRequest(job=job.id, follow=True))
-    stream = aiter(followed)
+    async def lines(stream: AsyncIterator[pb.TailLogResponse]) -> list[str]:
+        return [line async for answer in stream for line in answer.lines]
+
+    assert await lines(tail()) == ["a", "b", "c"]
+    assert await lines(tail(lines=2)) == ["b", "c"]
+    stream = tail(follow=True)
     first = await anext(stream)
     await daemon.client.call(daemon.client.jobs.CancelJob, pb.CancelJobRequest(job=job.id))
     assert [*first.lines, *await lines(stream)] == ["a", "b", "c"]

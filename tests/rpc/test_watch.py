@@ -95,8 +95,7 @@ async def test_everything_first_then_each_change(daemon: InProcessDaemon) -> Non
 
 async def test_more_jobs_than_fit_a_chunk(daemon: InProcessDaemon) -> None:
     ids = {f"j-aaaaa{a}{b}{c}" for a in "abc" for b in "abcdefgh" for c in "abcdefghij"}
-    for job_id in ids:
-        await daemon.insert(job_id, state=JobState.PAUSED, queue_time=None)
+    await asyncio.gather(*(daemon.insert(job_id, state=JobState.PAUSED, queue_time=None) for job_id in ids))
     async with _watching(daemon) as watcher:
         assert set((await watcher.catch_up()).jobs) == ids
 
@@ -214,9 +213,9 @@ async def test_places_in_the_queue_are_told_to_those_behind(daemon: InProcessDae
 
 
 async def test_a_slow_watcher_gets_the_newest_state_and_few_messages(daemon: InProcessDaemon) -> None:
-    padding = '{"text":"' + "x" * 200_000 + '"}'
+    padding = '{"text":"' + "x" * 100_000 + '"}'
     await daemon.insert("j-aaaaaaa2", parameters_json=padding)
-    changes = 200
+    changes = 100
     async with _watching(daemon) as slow, _watching(daemon) as quick:
         await slow.catch_up()
         await quick.catch_up()
