@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,11 @@ def test_clients_find_a_socket_that_only_the_daemon_was_told(state: Path, tmp_pa
 
 def test_a_given_path_that_is_too_long_is_refused(state: Path) -> None:
     given = state / ("y" * 120)
-    for refused in (lambda: paths.find_socket(state, given), lambda: paths.place_socket(state, given, {})):
+    refusals: list[Callable[[], object]] = [
+        lambda: paths.find_socket(state, given),
+        lambda: paths.place_socket(state, given, {}),
+    ]
+    for refused in refusals:
         with pytest.raises(MilepostError) as caught:
             refused()
         assert caught.value.code is Code.SETTING_INVALID
@@ -76,7 +81,11 @@ def foreign(state: Path) -> Path:
 
 
 def test_a_folder_of_another_user_is_refused(foreign: Path) -> None:
-    for refused in (lambda: paths.ensure_private_folder(foreign), lambda: paths.find_socket(foreign, None)):
+    refusals: list[Callable[[], object]] = [
+        lambda: paths.ensure_private_folder(foreign),
+        lambda: paths.find_socket(foreign, None),
+    ]
+    for refused in refusals:
         with pytest.raises(MilepostError) as caught:
             refused()
         assert caught.value.code is Code.STATE_FOLDER_FOREIGN
