@@ -22,10 +22,13 @@ class Action:
 
 
 def actions(
-    job: Job, definition: PipelineDefinition, circumstances: Circumstances, *, stuck: bool = False
+    job: Job, definition: PipelineDefinition, circumstances: Circumstances, *, stalled: bool = False
 ) -> tuple[Action, ...]:
-    """One entry for each command, in a fixed order; exactly what `lifecycle.decide` would say."""
-    wanted = _recommended(job, stuck)
+    """One entry for each command, in a fixed order; exactly what `lifecycle.decide` would say.
+
+    `stalled`: a finding says that the job, or its pause, does not get on.
+    """
+    wanted = _recommended(job, stalled)
     return tuple(_action(job, definition, command, circumstances, command in wanted) for command in Command)
 
 
@@ -41,14 +44,14 @@ def _action(
     return Action(command, allowed=True, recommended=wanted, effect=effect_text(job, definition, command, effect))
 
 
-def _recommended(job: Job, stuck: bool) -> Sequence[Command]:
+def _recommended(job: Job, stalled: bool) -> Sequence[Command]:
     match job.state:
         case JobState.PAUSED | JobState.FAILED | JobState.CANCELLED | JobState.WAITING:
             return (Command.RESUME,)
         case JobState.RUNNING:
-            return (Command.RESTART,) if stuck else (Command.PAUSE,)
+            return (Command.RESTART,) if stalled else (Command.PAUSE,)
         case JobState.PAUSING:
-            return (Command.RESUME,)
+            return (Command.PAUSE_NOW,) if stalled else (Command.RESUME,)
         case JobState.CANCELLING:
             return (Command.FORCE_CANCEL,)
         case JobState.COMPLETED:

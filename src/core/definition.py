@@ -159,6 +159,24 @@ def command_pipeline(
     return PipelineDefinition(name, lines_for([enumeration, execution]), on_duplicate=OnDuplicate.KEEP, command=argv)
 
 
+def resolve_timeouts(text: str, presets: Mapping[str, float]) -> str:
+    """The same definition with seconds where a step's time-out names a kind of operation.
+
+    Raises MilepostError(PIPELINE_INVALID) for a kind that has no preset.
+    """
+    try:
+        document = json.loads(text)
+        for step in _list(document, "steps"):
+            timeout = step.get("timeout")
+            if isinstance(timeout, str):
+                if timeout not in presets:
+                    raise _invalid(f"the time-out {timeout!r} is none of {', '.join(presets)}")
+                step["timeout"] = presets[timeout]
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise _invalid(str(error)) from error
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
 def to_json(definition: PipelineDefinition) -> str:
     return json.dumps(asdict(definition), separators=(",", ":"), ensure_ascii=False)
 
@@ -218,7 +236,7 @@ def _fields(step: StepDefinition) -> dict[str, Any]:  # Any: the fields of a dat
     return {name: getattr(step, name) for name in StepDefinition.__dataclass_fields__}
 
 
-def _list(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+def _list(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     value = document[name]
     if not isinstance(value, list):
         raise TypeError(f"{name} is not a list")

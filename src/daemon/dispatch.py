@@ -74,6 +74,10 @@ class Dispatch:
         if session is not None:
             await session.set_desired(job)
 
+    def tell(self, job_id: str) -> None:
+        """Watchers are to see the job again: what is noticed about it has changed with time."""
+        self._on_live(job_id)
+
     async def wait_holding(self, job_id: str, revision: int, timeout: float) -> bool:
         """Whether, within `timeout` seconds, nothing of the job can start any more."""
         session = self._sessions.get(job_id)

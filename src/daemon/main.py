@@ -125,15 +125,15 @@ class Daemon:
         self.store = store
         self.stopping = asyncio.Event()
         sdk_folder = copy_sdk(folder)
-        self.snapshots = Snapshots(folder, self._live)
+        self.snapshots = Snapshots(folder, self._live, settings.pause_timeout)
         self.hub = Hub(store, self.snapshots)
         self.runners = Runners(folder, str(socket), self._wake)
         self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)
         self.commands = Commands(store, folder, self._intent_changed)
         limits = Limits(settings.max_running_jobs, settings.queues, DEFAULT_QUEUE_LIMIT)
-        rules = Rules(limits, settings.auto_resume_limit)
+        rules = Rules(limits, settings.auto_resume_limit, settings.pause_timeout)
         self.reconcile = Reconcile(store, folder, self.dispatch, self.commands, self.runners, rules)
-        self.submit = Submit(store, folder, sdk_folder, self._wake)
+        self.submit = Submit(store, folder, sdk_folder, settings.timeouts, self._wake)
 
     def parts(self) -> Parts:
         """What the servicers ask."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from milepost.core import lifecycle, queueing
 from milepost.core.definition import from_json
 from milepost.core.errors import MilepostError
+from milepost.core.findings import pause_is_late
 from milepost.core.model import Command, Event, Job, JobState, Reason, Run, RunEnd
 from milepost.core.queueing import Limits
 from milepost.daemon import runners
@@ -44,6 +45,7 @@ class Rules:
 
     limits: Limits
     auto_resume_limit: int
+    pause_timeout: float
 
 
 class Reconcile:
@@ -151,6 +153,8 @@ class Reconcile:
         assert identity is not None
         self._runners.watch(identity)
         await self._dispatch.show(job)
+        if pause_is_late(job, time.time(), self._rules.pause_timeout):
+            self._dispatch.tell(job.id)
         if job.stop is not None and job.stop.force and self._force_is_due(job, run):
             await self._reap(job, run)
         elif run.hello_time is None and time.time() - run.create_time > HELLO_GRACE:

@@ -18,6 +18,7 @@ from milepost.core import definition as definitions
 from milepost.core import progress
 from milepost.core.actions import actions
 from milepost.core.definition import PipelineDefinition
+from milepost.core.findings import findings
 from milepost.core.lifecycle import Circumstances
 from milepost.core.model import ENDED_STATES, Job, JobState, StepCounts
 from milepost.core.progress import Counts
@@ -63,11 +64,12 @@ def surroundings(db: sqlite3.Connection, found: Sequence[Job]) -> Surroundings:
 
 
 class Snapshots:
-    """Builds documents. `live`: what is in flight of a job; `folder`: the state folder."""
+    """Builds documents. `live`: what is in flight of a job; `folder`: the state folder; `pause_timeout` in seconds."""
 
-    def __init__(self, folder: Path, live: Callable[[str], Live]) -> None:
+    def __init__(self, folder: Path, live: Callable[[str], Live], pause_timeout: float) -> None:
         self._folder = folder
         self._live = live
+        self._pause_timeout = pause_timeout
 
     async def build(self, found: Sequence[Job], around: Surroundings) -> list[pb.Job]:
         """One document a job, in the same order; the loop gets turns in between."""
@@ -83,7 +85,15 @@ class Snapshots:
         circumstances = Circumstances(
             key_holder=around.key_holders.get(job.id), pause_file=str(sentinel) if sentinel.exists() else None
         )
-        return _document(job, self._live(job.id), around, circumstances, self._folder / "jobs" / job.id, time.time())
+        live, now = self._live(job.id), time.time()
+        document = _document(job, live, around, self._folder / "jobs" / job.id, now)
+        definition = definition_of(job.definition_json)
+        in_flight = [f"{definition.steps[task.step].name} {task.key}".strip() for task in live.tasks]
+        found = findings(job, in_flight, now, self._pause_timeout)
+        document.findings.extend(wire.finding(finding) for finding in found)
+        offered = actions(job, definition, circumstances, stalled=bool(found))
+        document.actions.extend(wire.action(action) for action in offered)
+        return document
 
 
 def subject(job: Job) -> FilterSubject:
@@ -107,9 +117,7 @@ def subject(job: Job) -> FilterSubject:
     )
 
 
-def _document(
-    job: Job, live: Live, around: Surroundings, circumstances: Circumstances, folder: Path, now: float
-) -> pb.Job:
+def _document(job: Job, live: Live, around: Surroundings, folder: Path, now: float) -> pb.Job:
     definition = definition_of(job.definition_json)
     counts = progress.step_counts(definition, job.steps, live.in_flight)
     rates = [progress.rate(live.samples.get(step.position, ()), now) for step in job.steps]
@@ -131,7 +139,6 @@ def _document(
         steps=[
             _step(step, definition, count, rate) for step, count, rate in zip(job.steps, counts, rates, strict=True)
         ],
-        actions=[wire.action(action) for action in actions(job, definition, circumstances)],
         create_time=timestamp(job.create_time),
         start_time=timestamp(job.start_time),
         end_time=timestamp(job.end_time),

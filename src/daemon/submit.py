@@ -85,12 +85,21 @@ class Submitted:
 
 
 class Submit:
-    """`submitted()` is called when there is a new job; `sdk_folder`: what the pipeline's interpreter runs."""
+    """`submitted()` is called when there is a new job; `sdk_folder`: what the pipeline's interpreter runs;
+    `timeouts`: seconds by kind of operation."""
 
-    def __init__(self, store: Store, folder: Path, sdk_folder: Path, submitted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        sdk_folder: Path,
+        timeouts: Mapping[str, float],
+        submitted: Callable[[], None],
+    ) -> None:
         self._store = store
         self._jobs = folder / "jobs"
         self._sdk_folder = sdk_folder
+        self._timeouts = timeouts
         self._submitted = submitted
 
     async def submit(self, submission: Submission) -> Submitted:
@@ -119,7 +128,8 @@ class Submit:
             concurrency = source.concurrency or len(os.sched_getaffinity(0))
             return definitions.command_pipeline(source.argv, concurrency, source.attempts, source.timeout or None)
         inline = submission.items_json is not None
-        return definitions.from_json(await describe(source, surroundings, self._sdk_folder, inline=inline))
+        described = await describe(source, surroundings, self._sdk_folder, inline=inline)
+        return definitions.from_json(definitions.resolve_timeouts(described, self._timeouts))
 
     async def _discard_unless_recorded(self, job_id: str) -> None:
         """After a refusal, or when another submit with the same request id was first."""

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
-from milepost.sdk.durations import seconds
+from milepost.sdk import durations
 from milepost.sdk.errors import Mistake
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Step:
         barrier: bool = False,
         concurrency: int = 0,
         workers: int = 0,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
         retry: Retry | None = None,
         key: str | None = None,
     ) -> None:
@@ -164,7 +164,8 @@ class Pipeline:
         `async def` runs on a worker's event loop, `def` in its threads; with `workers=N` a `def` runs in N processes of
         its own (CPU work). `takes="each"`: called with (item, task); `takes="all"`: once, with (results, task), after
         every item. `gives="many"`: it returns or yields dicts, at most 10,000, that are items of the next step; `key`
-        names their key field, else a child is known as "<key of its parent>/<number>". `timeout` ends one attempt;
+        names their key field, else a child is known as "<key of its parent>/<number>". `timeout` ends one attempt:
+        a duration, or a kind of operation ("processing", "generation", "api", "file") whose time is in the settings;
         `concurrency` limits how many run at a time; `barrier=True` waits until the step before has ended.
         """
 
@@ -235,7 +236,7 @@ class Pipeline:
             barrier=bool(barrier),
             concurrency=0 if concurrency is None else _whole("concurrency", concurrency, 1, 100_000),
             workers=processes,
-            timeout=None if timeout is None else _duration("timeout", timeout),
+            timeout=None if timeout is None else _timeout(timeout),
             retry=_retry(retry),
             key=None if key is None else _text("key", key),
         )
@@ -327,11 +328,18 @@ def _whole(what: str, value: object, low: int, high: int) -> int:
     return value
 
 
+def _timeout(value: float | str) -> float | str:
+    try:
+        return durations.timeout(value)
+    except ValueError as error:
+        raise _mistake(f"timeout: {error}.") from None
+
+
 def _duration(what: str, value: float | str, *, zero: bool = False) -> float:
     if zero and value == 0:
         return 0.0
     try:
-        return seconds(value)
+        return durations.seconds(value)
     except ValueError as error:
         raise _mistake(f"{what}: {error}.") from None
 

@@ -29,14 +29,16 @@ def test_actions_are_what_decide_says(state: JobState, circumstances: Circumstan
             assert action.refusal is None
 
 
-def wanted(state: JobState, *, stuck: bool = False) -> list[Command]:
-    return [a.command for a in actions(job(state), CREATORS, Circumstances(), stuck=stuck) if a.recommended]
+def wanted(state: JobState, *, stalled: bool = False) -> list[Command]:
+    return [a.command for a in actions(job(state), CREATORS, Circumstances(), stalled=stalled) if a.recommended]
 
 
 def test_what_is_recommended() -> None:
     assert wanted(JobState.FAILED) == wanted(JobState.PAUSED) == wanted(JobState.CANCELLED) == [Command.RESUME]
     assert wanted(JobState.RUNNING) == [Command.PAUSE]
-    assert wanted(JobState.RUNNING, stuck=True) == [Command.RESTART]
+    assert wanted(JobState.RUNNING, stalled=True) == [Command.RESTART]
+    assert wanted(JobState.PAUSING) == [Command.RESUME]
+    assert wanted(JobState.PAUSING, stalled=True) == [Command.PAUSE_NOW]
     assert wanted(JobState.COMPLETED) == [Command.RETRY]
     assert wanted(JobState.QUEUED) == []
 

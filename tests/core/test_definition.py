@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from milepost.core.definition import Gives, PipelineDefinition, Takes, command_pipeline, from_json, lines_for, to_json
+from milepost.core.definition import (
+    Gives,
+    PipelineDefinition,
+    Takes,
+    command_pipeline,
+    from_json,
+    lines_for,
+    resolve_timeouts,
+    to_json,
+)
 from milepost.core.errors import Code, MilepostError
 from tests.core.factories import BLOG, CREATORS, step
 
@@ -84,3 +93,12 @@ def test_a_malformed_definition_is_refused(damage: dict[str, object]) -> None:
 def test_what_is_no_definition_is_refused(text: str) -> None:
     with pytest.raises(MilepostError):
         from_json(text)
+
+
+def test_a_time_out_may_name_a_kind_of_operation() -> None:
+    step_json = {"name": "a", "executor": "async", "timeout": "api"}
+    text = json.dumps({"name": "p", "steps": [step_json]})
+    assert from_json(resolve_timeouts(text, {"api": 300.0})).steps[0].timeout == 300.0
+    with pytest.raises(MilepostError) as error:
+        resolve_timeouts(text, {"file": 1.0})
+    assert error.value.code is Code.PIPELINE_INVALID

@@ -50,7 +50,7 @@ async def work(row: Any, task: Task) -> Any:
 @work_pipeline.step(takes="all")
 def report(results: Results, task: Task) -> Any:
     effect(task, "report")
-    outcomes = {}
+    outcomes: dict[str, int] = {}
     for result in results:
         outcomes[result.outcome] = outcomes.get(result.outcome, 0) + 1
     (task.artefacts / "report.txt").write_text(repr(outcomes))

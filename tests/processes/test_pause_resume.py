@@ -154,3 +154,20 @@ async def test_the_same_request_has_one_effect(daemon: RealDaemon) -> None:
     assert reused.value.code is Code.REQUEST_ID_REUSED
     kinds = [event.kind for event in await daemon.events(job.id)]
     assert kinds.count("PAUSE_REQUESTED") == 1
+
+
+async def test_a_pause_that_waits_long_is_pointed_out_to_watchers(daemon: RealDaemon) -> None:
+    daemon.terminate()
+    daemon.settings["MILEPOST_PAUSE_TIMEOUT"] = "1"
+    await daemon.start()
+    job = await running_with_16_in_flight(daemon)
+    await pause(daemon, job.id)
+    async with asyncio.timeout(30):
+        async for update in daemon.client.watch():
+            assert isinstance(update, job_service_pb2.WatchJobsResponse)
+            if any(found.findings for found in update.jobs):
+                break
+    late = await daemon.job(job.id)
+    assert late.findings[0].reason.code == "PAUSE_WAITS"
+    assert "work item-0" in late.findings[0].reason.message
+    assert [a.command for a in late.actions if a.recommended] == [job_pb2.COMMAND_PAUSE_NOW]

@@ -101,11 +101,11 @@ async def _fail_to_drain(mode: "daemon_service_pb2.DrainMode.ValueType", by: str
 async def _serving(folder: Path, store: Store) -> AsyncIterator[InProcessDaemon]:
     live: dict[str, Live] = {}
     sdk_folder = copy_sdk(folder)
-    snapshots = Snapshots(folder, lambda job_id: live.get(job_id, IDLE))
+    snapshots = Snapshots(folder, lambda job_id: live.get(job_id, IDLE), pause_timeout=60.0)
     hub = Hub(store, snapshots)
     dispatch = Dispatch(store, folder, sdk_folder, 300.0, hub.changed, lambda: None)
     commands = Commands(store, folder, dispatch.refresh)
-    submit = Submit(store, folder, sdk_folder, lambda: None)
+    submit = Submit(store, folder, sdk_folder, {"api": 300.0}, lambda: None)
     parts = Parts(store, folder, snapshots, hub, commands, dispatch, submit)
     socket = folder / "daemon.sock"
     serving = await build_server(parts, socket, [], _fail_to_drain)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from milepost.core.errors import Code, MilepostError
+from milepost.core.findings import FindingKind
 from milepost.core.model import Command, ItemState, JobState, Outcome, RunnerLostPolicy
 from milepost.v1 import job_pb2 as pb
 
@@ -19,6 +20,9 @@ OUTCOMES: Mapping[Outcome, pb.Outcome.ValueType] = {
 }
 ITEM_STATES: Mapping[ItemState, pb.ItemState.ValueType] = {
     state: pb.ItemState.Value(f"ITEM_STATE_{state}") for state in ItemState
+}
+FINDING_KINDS: Mapping[FindingKind, pb.FindingKind.ValueType] = {
+    kind: pb.FindingKind.Value(f"FINDING_KIND_{kind}") for kind in FindingKind
 }
 RUNNER_LOST_POLICIES: Mapping[RunnerLostPolicy, pb.RunnerLostPolicy.ValueType] = {
     policy: pb.RunnerLostPolicy.Value(f"RUNNER_LOST_POLICY_{policy}") for policy in RunnerLostPolicy

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from milepost.common.wire.enums import COMMANDS, JOB_STATES, OUTCOMES
+from milepost.common.wire.enums import COMMANDS, FINDING_KINDS, JOB_STATES, OUTCOMES
 from milepost.common.wire.times import timestamp
 from milepost.core.actions import Action
+from milepost.core.findings import Finding
 from milepost.core.model import Event, InputFile, LabelCount, Reason, Stop
 from milepost.core.progress import Counts
 from milepost.v1 import job_pb2 as pb
@@ -52,6 +53,10 @@ def action(value: Action) -> pb.Action:
         effect=value.effect,
         refusal=reason(value.refusal),
     )
+
+
+def finding(value: Finding) -> pb.Finding:
+    return pb.Finding(kind=FINDING_KINDS[value.kind], reason=reason(value.reason), since_time=timestamp(value.since))
 
 
 def input_info(value: InputFile | None) -> pb.InputInfo | None:

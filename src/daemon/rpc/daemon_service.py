@@ -78,4 +78,5 @@ def _schema_and_counts(db: sqlite3.Connection) -> tuple[int, dict[str, int]]:
 def _message(mode: "pb.DrainMode.ValueType", running: Sequence[str]) -> str:
     if not running:
         return "The daemon stops; no job was running."
-    return f"The daemon stops. {', '.join(running)}: each {_WHAT_HAPPENED[mode]}."
+    each = ": each" if len(running) > 1 else ""
+    return f"The daemon stops. {', '.join(running)}{each} {_WHAT_HAPPENED[mode]}."
