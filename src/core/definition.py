@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from milepost.core.errors import Code, MilepostError
@@ -107,8 +107,14 @@ class PipelineDefinition:
 
     def next_step(self, step: int) -> int | None:
         """Where an item goes whose task at this step succeeded; None when it is through."""
-        line = self.steps[step].line
-        return next((s.position for s in self.steps[step + 1 :] if s.line == line), None)
+        return self._next_steps[step]
+
+    @cached_property
+    def _next_steps(self) -> tuple[int | None, ...]:
+        return tuple(
+            next((later.position for later in self.steps[step.position + 1 :] if later.line == step.line), None)
+            for step in self.steps
+        )
 
     def first_step(self, line: int) -> int | None:
         return next((s.position for s in self.steps if s.line == line), None)
@@ -120,12 +126,16 @@ class PipelineDefinition:
 
     def continues_in_runner(self, step: int) -> int | None:
         """The next step, if the runner may take the item there itself without asking the daemon."""
-        following = self.next_step(step)
-        if following is None or following != step + 1 or self.is_gated(following):
-            return None
-        return following
+        return self._continuations[step]
 
-    @property
+    @cached_property
+    def _continuations(self) -> tuple[int | None, ...]:
+        return tuple(
+            following if following == step + 1 and not self.is_gated(following) else None
+            for step, following in enumerate(self._next_steps)
+        )
+
+    @cached_property
     def item_line(self) -> int:
         """The line that a person means by "items": the first one below the root, else the root's own."""
         return next((s.feeds for s in self.steps if s.feeds is not None), 0)

@@ -1,8 +1,12 @@
-"""The values that the store keeps, the runner reports and the rules decide on."""
+"""The values that the store keeps, the runner reports and the rules decide on.
+
+What is made once for each task is a named tuple: a frozen dataclass takes five times as long to make.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class JobState(StrEnum):
@@ -185,8 +189,7 @@ class Run:
     end: RunEnd | None = None
 
 
-@dataclass(frozen=True)
-class TaskRef:
+class TaskRef(NamedTuple):
     """A report applies only while the item still stands at this step with this epoch."""
 
     step: int
@@ -194,8 +197,7 @@ class TaskRef:
     epoch: int
 
 
-@dataclass(frozen=True)
-class PendingTask:
+class PendingTask(NamedTuple):
     """What is handed to a runner."""
 
     ref: TaskRef
@@ -226,14 +228,12 @@ class Failure:
     retry_after: float = 0.0  # seconds
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(NamedTuple):
     key: str
     payload_json: str
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """How one execution of a task ended, as the runner saw it."""
 
     ref: TaskRef

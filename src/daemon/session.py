@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from milepost.common.wire import runner as wire
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Job, PendingTask, Report, ReportKind, Run, TaskRef
+from milepost.core.model import Job, PendingTask, ReportKind, Run, TaskRef
 from milepost.core.progress import RATE_WINDOW, Sample
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.records import Received, Recorded, record
@@ -44,8 +45,7 @@ Send = Callable[[pb.AttachResponse], Awaitable[None]]
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """A task that was handed out. `size` in bytes counts against the window."""
 
     step: int
@@ -186,44 +186,47 @@ class Session:
 
     def _release(self, received: Received, superseded: tuple[TaskRef, ...]) -> None:
         """Forgets what has left the runner; looks again at steps that got something to do."""
+        left: set[tuple[int, bool]] = set()  # (step, whether the task succeeded there)
         for report in received.reports:
-            ref = report.ref
-            following = self.definition.continues_in_runner(ref.step)
-            held = self.held.get(ref.item)
-            if held is None or held.step != ref.step or held.epoch != ref.epoch:
+            step, item, epoch = report.ref
+            held = self.held.get(item)
+            if held is None or held.step != step or held.epoch != epoch:
                 continue
-            if report.kind is ReportKind.SUCCEEDED and following is not None:
-                self.held[ref.item] = replace(held, step=following)
+            succeeded = report.kind is ReportKind.SUCCEEDED
+            following = self.definition.continues_in_runner(step) if succeeded else None
+            if following is not None:
+                self.held[item] = held._replace(step=following)
                 continue
-            self._forget(ref.item, held)
-            self._look_again(report)
+            self._forget(item, held)
+            left.add((step, succeeded))
         for ref in superseded:
             held = self.held.get(ref.item)
-            if held is not None and held.epoch <= ref.epoch:
+            if held is not None and (held.step, held.epoch) == (ref.step, ref.epoch):
                 self._forget(ref.item, held)
                 self.look_everywhere()
+        self._look_again(left)
         if received.children:
-            for step in self.definition.steps:
-                self._cursors[step.position].dry = False
+            for cursor in self._cursors:
+                cursor.dry = False
 
     def _forget(self, item: int, held: Held) -> None:
         del self.held[item]
         self.held_bytes -= held.size
 
-    def _look_again(self, report: Report) -> None:
-        """After a report, other tasks may be pending than the cursors know."""
-        if report.kind is ReportKind.SUCCEEDED:
-            following = self.definition.next_step(report.ref.step)
-            if following is not None:
+    def _look_again(self, left: set[tuple[int, bool]]) -> None:
+        """After tasks have left the runner, others may be pending than the cursors know."""
+        for step, succeeded in left:
+            following = self.definition.next_step(step)
+            if not succeeded:
+                self._cursors[step] = Cursor()
+            elif following is not None:
                 self._cursors[following] = Cursor()
-            children = self.definition.line_of_children(report.ref.step)
+            children = self.definition.line_of_children(step)
             if children is not None:
                 self._cursors[children.position].dry = False
-        else:
-            self._cursors[report.ref.step] = Cursor()
-        for step in self.definition.steps:
-            if self.definition.is_gated(step.position):
-                self._cursors[step.position] = Cursor()
+        for shape in self.definition.steps if left else ():
+            if self.definition.is_gated(shape.position):
+                self._cursors[shape.position] = Cursor()
 
     def look_everywhere(self) -> None:
         """Retries came due, or records were rewritten."""

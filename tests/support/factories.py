@@ -78,7 +78,7 @@ def failure(error_class: str = "network", **values: Any) -> Failure:
 def report(kind: ReportKind, step: int, item: int, epoch: int = 0, **values: Any) -> Report:
     if kind is ReportKind.FAILED and "failure" not in values:
         values["failure"] = failure()
-    return replace(Report(TaskRef(step, item, epoch), kind, NOW, NOW + 1), **values)
+    return Report(TaskRef(step, item, epoch), kind, NOW, NOW + 1)._replace(**values)
 
 
 def succeeded(step: int, item: int, epoch: int = 0, **values: Any) -> Report:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from milepost.core import retry
 from milepost.core.definition import PipelineDefinition
@@ -86,7 +86,7 @@ def _checked(definition: PipelineDefinition, report: Report) -> Report | None:
         return None
     if report.children and (duplicate := children.duplicate_key(definition, report.children)) is not None:
         failure = Failure(children.DUPLICATE, "on_duplicate", duplicate.message, remedy=duplicate.remedy)
-        return replace(report, kind=ReportKind.FAILED, failure=failure, children=())
+        return report._replace(kind=ReportKind.FAILED, failure=failure, children=())
     return report
 
 
