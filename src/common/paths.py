@@ -9,6 +9,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from milepost.common.edges import edge
 from milepost.core.errors import Code, MilepostError
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107
@@ -94,6 +95,7 @@ def find_socket(state_folder: Path, given: Path | None) -> Path:
     return Path(named) if named else state_folder / SOCKET_NAME
 
 
+@edge("paths.place_socket")
 def place_socket(state_folder: Path, given: Path | None, environ: Mapping[str, str]) -> Path:
     """Where the daemon is to listen; leaves word in the state folder when that is not the default place.
 
@@ -141,6 +143,7 @@ def _short_folder(environ: Mapping[str, str]) -> Path:
     return folder
 
 
+@edge("paths.write_private")
 def _write_private(file: Path, text: str) -> None:
     new = file.with_name(f"{file.name}.new")
     new.unlink(missing_ok=True)

@@ -31,6 +31,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from milepost.common.edges import edge
+
 MARK_VARIABLE = "MILEPOST_RUN"
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -129,6 +131,7 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "cannot become a subreaper")
 
 
+@edge("processes.send_signal")
 def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
     """False when that very process is gone. Raises PermissionError when it is another user's."""
     try:

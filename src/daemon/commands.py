@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from milepost.common.edges import edge
 from milepost.core import actions, lifecycle
 from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.errors import Code, MilepostError
@@ -60,9 +61,13 @@ class Commands:
 
         controlled = await self._store.write(transact)
         if asked.command is Command.RESUME:
-            (self._folder / "jobs" / controlled.job_id / PAUSE_FILE).unlink(missing_ok=True)
+            self._remove_pause_file(controlled.job_id)
         await self._changed(controlled.job_id)
         return controlled
+
+    @edge("commands.remove_pause_file")
+    def _remove_pause_file(self, job_id: str) -> None:
+        (self._folder / "jobs" / job_id / PAUSE_FILE).unlink(missing_ok=True)
 
     def circumstances(self, tx: Transaction, job: Job) -> Circumstances:
         holder = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.common import processes
+from milepost.common.edges import edge
 from milepost.core.errors import Code, MilepostError
 
 #: Seconds that the import of a pipeline may take.
@@ -63,6 +64,7 @@ async def describe(
     return json.dumps(frame.get("definition"))
 
 
+@edge("describe.start")
 async def _start(
     surroundings: Surroundings, sdk_folder: Path, descriptor: int, mark: str
 ) -> asyncio.subprocess.Process:
@@ -90,6 +92,7 @@ async def _start(
         ) from error
 
 
+@edge("describe.converse")
 async def _converse(ours: socket.socket, question: Mapping[str, object]) -> dict[str, Any] | None:
     """Any: a JSON object. None when the process ended without an answer."""
     ours.setblocking(False)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from milepost.common.edges import edge
 from milepost.common.wire import runner as wire
 from milepost.core.definition import from_json
 from milepost.core.errors import Code, MilepostError
@@ -141,7 +142,7 @@ class Dispatch:
         session.desired = desired_of(job, definition)
         welcome = self._welcome(job, session.desired)
         welcome.void.extend(wire.ref_to_proto(ref) for ref in refs if ref not in current)
-        await send(pb.AttachResponse(welcome=welcome))
+        await _send_welcome(send, welcome)
         return session
 
     def _welcome(self, job: Job, desired: pb.Desired) -> pb.Welcome:
@@ -162,6 +163,11 @@ class Dispatch:
             lease_seconds=self._lease,
             desired=desired,
         )
+
+
+@edge("dispatch.send_welcome")
+async def _send_welcome(send: Send, welcome: pb.Welcome) -> None:
+    await send(pb.AttachResponse(welcome=welcome))
 
 
 def _one_at_a_time(send: Send) -> Send:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from milepost.common.edges import edge
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import InputFile, Reason
 
@@ -67,6 +68,7 @@ def _chunks(descriptor: int, source: Path) -> Iterator[bytes]:
         yield chunk
 
 
+@edge("inputs.write")
 def _write(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
     digest = hashlib.sha256()
     size = 0

@@ -12,6 +12,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from milepost.common.edges import edge
+
 _DIGEST_LENGTH = 16
 
 
@@ -30,15 +32,21 @@ def copy_sdk(state_folder: Path) -> Path:
         _write(partial / name, content)
     for folder in (partial / "milepost" / "sdk", partial / "milepost", partial):
         sync_folder(folder)
+    _publish(partial, target)
+    return target
+
+
+@edge("sdk_copy.publish")
+def _publish(partial: Path, target: Path) -> None:
     if target.exists():  # damaged: workers that run have read what they need of it
         target.rename(target.with_name(f".old-{secrets.token_hex(4)}"))
     partial.rename(target)
     sync_folder(target.parent)
     for leftover in (*target.parent.glob(".new-*"), *target.parent.glob(".old-*")):
         shutil.rmtree(leftover)
-    return target
 
 
+@edge("sync_folder")
 def sync_folder(folder: Path) -> None:
     """Makes names in the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -75,6 +83,7 @@ def _is_whole(folder: Path, files: dict[str, bytes]) -> bool:
         return False
 
 
+@edge("sdk_copy.write")
 def _write(path: Path, content: bytes) -> None:
     missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     for folder in reversed(missing):

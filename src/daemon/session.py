@@ -11,11 +11,12 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from milepost.common.edges import edge
 from milepost.common.wire import runner as wire
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
@@ -157,19 +158,20 @@ class Session:
             received = Received.from_batches(batches)
             result = await self._record(received)
             self.job = result.job
-            self._release(received, result.superseded)
+            for part in received:
+                self._release(part)
+            self._drop(result.superseded)
             self._sample()
-            await self.send(
-                pb.AttachResponse(
-                    ack=pb.Ack(
-                        sequence=batches[-1].sequence, void=[wire.ref_to_proto(ref) for ref in result.superseded]
-                    )
-                )
-            )
+            await self._send_ack(batches[-1].sequence, result.superseded)
             await self.set_desired(self.job)
             self._feed_now.set()
 
-    async def _record(self, received: Received) -> Recorded:
+    @edge("session.send_ack")
+    async def _send_ack(self, sequence: int, superseded: tuple[TaskRef, ...]) -> None:
+        ack = pb.Ack(sequence=sequence, void=[wire.ref_to_proto(ref) for ref in superseded])
+        await self.send(pb.AttachResponse(ack=ack))
+
+    async def _record(self, received: list[Received]) -> Recorded:
         return await self.store.write(lambda tx: record(tx, self.job.id, self.run, self.definition, received))
 
     def _take_batches(self) -> list[pb.Batch]:
@@ -184,7 +186,7 @@ class Session:
         self._room.set()
         return batches
 
-    def _release(self, received: Received, superseded: tuple[TaskRef, ...]) -> None:
+    def _release(self, received: Received) -> None:
         """Forgets what has left the runner; looks again at steps that got something to do."""
         left: set[tuple[int, bool]] = set()  # (step, whether the task succeeded there)
         for report in received.reports:
@@ -199,15 +201,17 @@ class Session:
                 continue
             self._forget(item, held)
             left.add((step, succeeded))
+        self._look_again(left)
+        if received.children:
+            for cursor in self._cursors:
+                cursor.dry = False
+
+    def _drop(self, superseded: tuple[TaskRef, ...]) -> None:
         for ref in superseded:
             held = self.held.get(ref.item)
             if held is not None and (held.step, held.epoch) == (ref.step, ref.epoch):
                 self._forget(ref.item, held)
                 self.look_everywhere()
-        self._look_again(left)
-        if received.children:
-            for cursor in self._cursors:
-                cursor.dry = False
 
     def _forget(self, item: int, held: Held) -> None:
         del self.held[item]
@@ -255,8 +259,12 @@ class Session:
         wanted = desired_of(job, self.definition)
         if wanted != self.desired:
             self.desired = wanted
-            await self.send(pb.AttachResponse(desired=wanted))
+            await self._send_desired(wanted)
             self._feed_now.set()
+
+    @edge("session.send_desired")
+    async def _send_desired(self, desired: pb.Desired) -> None:
+        await self.send(pb.AttachResponse(desired=desired))
 
     async def _feed_loop(self) -> None:
         while True:
@@ -278,9 +286,13 @@ class Session:
                 continue
             page = await self._next_page(step.position, cursor, room)
             if page:
-                await self.send(pb.AttachResponse(page=pb.Page(tasks=[wire.task_to_proto(task) for task in page])))
+                await self._send_page(page)
                 return True
         return False
+
+    @edge("session.send_page")
+    async def _send_page(self, page: Sequence[PendingTask]) -> None:
+        await self.send(pb.AttachResponse(page=pb.Page(tasks=[wire.task_to_proto(task) for task in page])))
 
     async def _next_page(self, step: int, cursor: Cursor, room: int) -> list[PendingTask]:
         if not progress.is_open(self.definition, self.job.steps, step):
@@ -310,6 +322,7 @@ class Session:
             self._feed_now.set()
         return page
 
+    @edge("session.answer_gather")
     async def _gather(self, request: pb.GatherRequest) -> None:
         ref = wire.ref_from_proto(request.task)
 
@@ -329,6 +342,7 @@ class Session:
             )
         await self.send(pb.AttachResponse(gather=page))
 
+    @edge("session.inspect")
     async def inspect(self) -> pb.Inspection | None:
         """Processes and stacks; None when the runner does not answer."""
         request = len(self._inspections) + time.monotonic_ns()

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from milepost.common.edges import edge
 from milepost.core import definition as definitions
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
@@ -136,7 +137,7 @@ class Submit:
         if await self._store.read(lambda db: jobs.by_ids(db, [job_id])):
             return
         for name in (f".new-{job_id}", job_id):
-            await asyncio.to_thread(shutil.rmtree, self._jobs / name, ignore_errors=True)
+            await asyncio.to_thread(_remove, self._jobs / name, ignore_errors=True)
 
 
 async def remove_orphan_folders(store: Store, folder: Path) -> list[str]:
@@ -149,7 +150,7 @@ async def remove_orphan_folders(store: Store, folder: Path) -> list[str]:
     for name in orphans:
         # One that ran and has no row belongs to a store that was lost or restored: its results are not ours to drop.
         if not any((folder / "jobs" / name / "logs").glob("run-*")):
-            await asyncio.to_thread(shutil.rmtree, folder / "jobs" / name)
+            await asyncio.to_thread(_remove, folder / "jobs" / name)
             removed.append(name)
     return removed
 
@@ -236,12 +237,18 @@ def _make_folder(folder: Path, submission: Submission) -> InputFile | None:
     return None
 
 
+@edge("submit.publish")
 def _publish(new: Path) -> None:
     """Gives the folder its name, durably."""
     final = new.with_name(new.name.removeprefix(".new-"))
     sync_folder(new)
     new.rename(final)
     sync_folder(final.parent)
+
+
+@edge("submit.remove")
+def _remove(folder: Path, *, ignore_errors: bool = False) -> None:
+    shutil.rmtree(folder, ignore_errors)
 
 
 def _job_folders(folder: Path) -> list[re.Match[str]]:

@@ -305,7 +305,7 @@ class Attempts:
                     "See that the interpreter and the working directory that were recorded with the job are there.",
                 )
             )
-        self._job.stacks_file(worker.number).unlink(missing_ok=True)
+        self._job.remove_stacks_file(worker.number)
         del self._lives[worker]
         pool.remove(worker)
         self._gathers.forget(worker)

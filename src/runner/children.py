@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from milepost.common.edges import edge
 from milepost.common.processes import ProcessIdentity, identify, kill_family
 
 _LOG = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ class Children:
         self.mark = mark
         self._own: set[int] = set()
 
+    @edge("children.start")
     def start(
         self,
         argv: Sequence[str],
@@ -48,6 +50,7 @@ class Children:
     def forget(self, pid: int) -> None:
         self._own.discard(pid)
 
+    @edge("children.reap_orphans")
     def reap_orphans(self) -> None:
         """Removes the zombies of processes that somebody else started and left."""
         with contextlib.suppress(ChildProcessError):
@@ -80,6 +83,10 @@ class Child:
             os.close(descriptor)
         if end_group:
             self.signal_group(signal.SIGKILL)
+        return self._reap()
+
+    @edge("children.reap")
+    def _reap(self) -> int:
         code = self._process.wait()
         self._children.forget(self.pid)
         return code
@@ -90,6 +97,7 @@ class Child:
         if left:
             _LOG.error("these processes do not end: %s", [process.pid for process in left])
 
+    @edge("children.signal_group")
     def signal_group(self, number: signal.Signals) -> None:
         """Nothing happens once it has been waited for."""
         if self._process.returncode is None:

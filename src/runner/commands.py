@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from milepost.common.edges import edge
 from milepost.runner.children import Children
 from milepost.v1 import runner_service_pb2 as pb
 
@@ -123,6 +124,7 @@ class _Output:
         self._append(lines)
         return True
 
+    @edge("commands.append")
     def _append(self, lines: list[bytes]) -> None:
         for line in lines:
             if line.strip():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from milepost.common.edges import edge
 from milepost.common.processes import MARK_VARIABLE
 from milepost.core.definition import PipelineDefinition, from_json
 from milepost.runner import schedule
@@ -70,6 +71,10 @@ class Job:
     def stacks_file(self, worker: int) -> Path:
         """Where this worker writes its stacks at SIGUSR1."""
         return self.run.log_folder / f"run-{self.run.number}.worker-{worker}.stacks"
+
+    @edge("job.remove_stacks_file")
+    def remove_stacks_file(self, worker: int) -> None:
+        self.stacks_file(worker).unlink(missing_ok=True)
 
     def attempt_folder(self, task: HeldTask, attempt: int) -> str:
         """Relative to the job's folder; no key and no name that could be a path is part of it."""

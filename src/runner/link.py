@@ -10,6 +10,7 @@ import grpc
 from grpc import aio
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
+from milepost.common.edges import edge
 from milepost.v1 import runner_service_pb2 as pb
 from milepost.v1.runner_service_pb2_grpc import RunnerServiceStub
 
@@ -64,6 +65,7 @@ class Attachment:
             raise LinkLost("the daemon closed the stream")
         return response
 
+    @edge("link.write")
     async def write(self, request: pb.AttachRequest) -> None:
         """Waits while the daemon is slow. Raises LinkLost, Refused."""
         try:
@@ -105,7 +107,7 @@ class Link:
         attachment = Attachment(stream, pb.Welcome())
         try:
             async with asyncio.timeout(_WELCOME_TIMEOUT):
-                await attachment.write(pb.AttachRequest(hello=hello()))
+                await _send_hello(attachment, hello())
                 attachment.welcome = (await attachment.read()).welcome
         except TimeoutError as error:
             attachment.close()
@@ -114,6 +116,11 @@ class Link:
             attachment.close()
             raise
         return attachment
+
+
+@edge("link.send_hello")
+async def _send_hello(attachment: Attachment, hello: pb.Hello) -> None:
+    await attachment.write(pb.AttachRequest(hello=hello))
 
 
 def _judged(error: aio.AioRpcError) -> LinkLost | Refused:

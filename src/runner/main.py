@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from milepost.common.edges import edge
 from milepost.common.processes import MARK_VARIABLE, become_subreaper, identify, kill_tree
 from milepost.runner.job import RunIdentity
 from milepost.runner.link import Link
@@ -58,6 +59,7 @@ async def _run(identity: RunIdentity, socket: Path) -> int:
         return await run.run()
 
 
+@edge("main.reap")
 def _reap() -> None:
     """Leaves no zombies to a parent that may not care for them."""
     with contextlib.suppress(ChildProcessError):

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from milepost.common.edges import edge
 from milepost.common.processes import ProcessIdentity
 from milepost.runner import frames
 from milepost.runner.children import Child, Children
@@ -77,6 +78,7 @@ class Worker:
             self._writer.transport.abort()
             self._writer = None
 
+    @edge("worker.send")
     def send(self, frame: Frame) -> None:
         """What is sent to a worker that has died goes nowhere. The window of held tasks bounds what is under way."""
         if self._writer is not None:

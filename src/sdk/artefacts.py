@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from milepost.sdk.edges import edge
+
 if TYPE_CHECKING:
     from milepost.sdk.execution import Execution
 
@@ -19,7 +21,7 @@ def folder_for(execution: Execution) -> Path:
         partial = final.with_name(f".{final.name}.partial")
         make_private(final.parent)
         if partial.exists():  # of an execution that was lost before its end was recorded
-            shutil.rmtree(partial)
+            _remove(partial)
         partial.mkdir(mode=0o700)
         execution.partial_folder = partial
     return execution.partial_folder
@@ -45,13 +47,23 @@ def publish(execution: Execution) -> str:
         for name in files:
             _sync_file(folder / name)
         _sync_folder(folder)
-    partial.rename(final)
+    _rename(partial, final)
     # The chain down to it is as new as the folder itself when this is the item's first.
     for above in (final.parent, final.parent.parent, final.parent.parent.parent):
         _sync_folder(above)
     for folder, files in content:
         _close_to_writing(final / folder.relative_to(partial), files)
     return execution.folder
+
+
+@edge("artefacts.rename")
+def _rename(partial: Path, final: Path) -> None:
+    partial.rename(final)
+
+
+@edge("artefacts.remove")
+def _remove(partial: Path) -> None:
+    shutil.rmtree(partial)
 
 
 def _sync_file(path: Path) -> None:
@@ -63,6 +75,7 @@ def _sync_folder(path: Path) -> None:
     _sync(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
+@edge("artefacts.sync")
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:

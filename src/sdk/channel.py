@@ -11,6 +11,8 @@ import socket
 import threading
 from typing import Any
 
+from milepost.sdk.edges import edge
+
 MAX_FRAME_BYTES = 16 << 20
 #: Results are written in frames of about this size: at worst four times as many bytes, well below the limit.
 _BATCH_CHARACTERS = 1 << 20
@@ -121,12 +123,16 @@ class Channel:
         while self._lines or self._results:
             lines, self._lines = self._lines, []
             results, self._results = self._results, []
-            for line in lines:
-                writer.write(line)
+            if lines:
+                await _write(writer, lines)
             for batch in _batches(results):
-                writer.write(to_line({"type": "done", "results": batch}))
-                await writer.drain()
-            await writer.drain()
+                await _write(writer, [to_line({"type": "done", "results": batch})])
+
+
+@edge("channel.write")
+async def _write(writer: asyncio.StreamWriter, lines: list[bytes]) -> None:
+    writer.writelines(lines)
+    await writer.drain()
 
 
 def _batches(results: list[list[Any]]) -> list[list[list[Any]]]:  # Any: rows of the frame protocol

@@ -17,6 +17,7 @@ from milepost import __version__
 from milepost.sdk import output
 from milepost.sdk.channel import MAX_FRAME_BYTES, Channel, Frame, open_socket, read_first, to_line
 from milepost.sdk.definition import definition_of
+from milepost.sdk.edges import edge
 from milepost.sdk.errors import Mistake
 from milepost.sdk.job import Job
 from milepost.sdk.loading import load, mistake_frame
@@ -38,9 +39,14 @@ def main(arguments: list[str]) -> None:
     _prepare_signals()
     first = read_first(sock)
     if arguments[0] == "describe":
-        sock.sendall(to_line(_describe(first)))
+        _answer(sock, _describe(first))
     else:
         _work(sock, first, streams)
+
+
+@edge("answer")
+def _answer(sock: socket.socket, frame: Frame) -> None:
+    sock.sendall(to_line(frame))
 
 
 def _describe(frame: Frame) -> Frame:
@@ -61,7 +67,7 @@ def _work(sock: socket.socket, start: Frame, streams: tuple[output.TaggedStream,
     try:
         steps = _load_steps(start)
     except BaseException as error:  # noqa: BLE001 (as above)
-        sock.sendall(to_line(mistake_frame(error)))
+        _answer(sock, mistake_frame(error))
         return
     _prepare_logger()
     _prepare_collector()

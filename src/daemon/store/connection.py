@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import aiosqlite
 
+from milepost.common.edges import edge
+
 T = TypeVar("T")
 
 _BUSY_TIMEOUT_SECONDS = 5.0
@@ -51,6 +53,12 @@ async def _open(path: Path, mode: str, *settings: str) -> StoreConnection:
         await connection.close()
         raise
     return connection
+
+
+@edge("store.commit")
+def commit(connection: sqlite3.Connection) -> None:
+    """Ends the transaction; it is durable when this returns."""
+    connection.execute("COMMIT")
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+from milepost.common.edges import edge
 from milepost.core.errors import Code, MilepostError
+from milepost.daemon.store.connection import commit
 
 #: Marks the file as Milepost's in the SQLite header ("MILE").
 APPLICATION_ID = 0x4D494C45
@@ -49,6 +51,7 @@ def migrate(connection: sqlite3.Connection, path: Path, store_id: str) -> None:
     _apply(connection, [(number, sql) for number, sql in known if number > version], store_id if is_new else None)
 
 
+@edge("migrate.back_up")
 def back_up(connection: sqlite3.Connection, target: Path) -> None:
     """A consistent copy, complete or not there at all."""
     unfinished = target.with_name(target.name + ".unfinished")
@@ -72,7 +75,7 @@ def _apply(connection: sqlite3.Connection, steps: list[tuple[int, str]], store_i
         if store_id is not None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("INSERT INTO meta (only_row, store_id, revision) VALUES (1, ?, 0)", (store_id,))
-        connection.execute("COMMIT")
+        commit(connection)
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from milepost.common.edges import edge
 from milepost.core.errors import Code, MilepostError
 from milepost.daemon.store import failures
-from milepost.daemon.store.connection import StoreConnection, open_reader, open_writer
+from milepost.daemon.store.connection import StoreConnection, commit, open_reader, open_writer
 from milepost.daemon.store.migrate import migrate
 from milepost.daemon.store.queries import load
 
@@ -248,7 +249,7 @@ def commit_batch(connection: sqlite3.Connection, revision: int, batch: Sequence[
             connection.execute("ROLLBACK")
             return done
         connection.execute(_QUERIES.set_revision, (revision,))
-        connection.execute("COMMIT")
+        commit(connection)
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -306,6 +307,7 @@ def _prepare_file(folder: Path, path: Path) -> None:
         _make_durable(folder)
 
 
+@edge("store.sync_folder")
 def _make_durable(folder: Path) -> None:
     """A new name in the folder survives a power loss."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
