@@ -196,10 +196,11 @@ def _read(path: Path) -> str:
 
 
 @asynccontextmanager
-async def real_daemon() -> AsyncIterator[RealDaemon]:
-    """The folder has a short path: a socket's may have 107 bytes."""
+async def real_daemon(**settings: str) -> AsyncIterator[RealDaemon]:
+    """The folder has a short path: a socket's may have 107 bytes. `settings`: MILEPOST_ variables."""
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="mp-"))
     daemon = RealDaemon(folder)
+    daemon.settings.update(settings)
     try:
         await daemon.start()
         yield daemon
