@@ -1,11 +1,17 @@
 """The file in which a runner leaves the batches that it could not deliver: `<job folder>/spool/run-<N>`.
 
-Format: the line `milepost spool 1`, then one record a batch: length of the content (4 bytes, big-endian), CRC-32 of the
-content (4 bytes, big-endian), content (a serialized `milepost.v1.Batch`). The file is written under another name,
-synced and renamed, so a spool that is there is whole unless the disk has damaged it. It is as untrusted as any report.
+Format: the line `milepost spool 2 <job id> <run>`, then one record a batch: length of the content (4 bytes,
+big-endian), CRC-32 of the whole file up to here without the earlier CRCs, this content included (4 bytes, big-endian),
+content (a serialized `milepost.v1.Batch`). So a record counts only in its own file, behind the records it was written
+behind: one that was doubled, moved, left out or brought from elsewhere ends the reading. Batches build on each other (a
+state that was saved later, children before the report that ends them), so what follows damage does not count either.
+
+The file is written under another name, synced and renamed, so a spool that is there is whole unless it was altered. It
+is as untrusted as any report.
 """
 
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -18,7 +24,7 @@ from milepost.v1 import runner_service_pb2 as pb
 
 MAX_RECORD = 16 * 1024 * 1024
 
-_HEADER = b"milepost spool 1\n"
+_LENGTH = struct.Struct(">I")
 _RECORD = struct.Struct(">II")
 
 
@@ -34,46 +40,63 @@ def spool_path(job_folder: Path, run: int) -> Path:
     return job_folder / "spool" / f"run-{run}"
 
 
-def write_spool(path: Path, batches: Iterable[pb.Batch]) -> None:
+def write_spool(path: Path, job_id: str, run: int, batches: Iterable[pb.Batch]) -> None:
     """Durable when it returns. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(_HEADER)
+        header = _header(job_id, run)
+        file.write(header)
+        checksum = zlib.crc32(header)
         for batch in batches:
             content = batch.SerializeToString()
-            file.write(_RECORD.pack(len(content), zlib.crc32(content)) + content)
+            checksum = _continued(checksum, content)
+            file.write(_RECORD.pack(len(content), checksum) + content)
         file.flush()
         os.fsync(descriptor)
     partial.replace(path)
     _sync_folder(path.parent)
 
 
-def read_spool(path: Path) -> Spool:
+def read_spool(path: Path, job_id: str, run: int) -> Spool:
     """An absent file is an empty spool. Raises OSError when it cannot be read."""
+    header = _header(job_id, run)
     try:
-        with path.open("rb") as file:
-            if file.read(len(_HEADER)) != _HEADER:
-                return Spool((), "it does not begin like a spool")
-            return _read_records(file.read)
+        # A link or a pipe in its place must neither lead elsewhere nor hold the reader.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return Spool(())
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return Spool((), "it is not a file")
+        if file.read(len(header)) != header:
+            return Spool((), "it does not begin like the spool of this run")
+        return _read_records(file.read, zlib.crc32(header))
 
 
-def _read_records(read: Callable[[int], bytes]) -> Spool:
+def _header(job_id: str, run: int) -> bytes:
+    return f"milepost spool 2 {job_id} {run}\n".encode()
+
+
+def _continued(checksum: int, content: bytes) -> int:
+    return zlib.crc32(content, zlib.crc32(_LENGTH.pack(len(content)), checksum))
+
+
+def _read_records(read: Callable[[int], bytes], checksum: int) -> Spool:
     batches: list[pb.Batch] = []
     while head := read(_RECORD.size):
         number = len(batches) + 1
         if len(head) < _RECORD.size:
             return Spool(tuple(batches), f"record {number} is cut off")
-        length, checksum = _RECORD.unpack(head)
+        length, expected = _RECORD.unpack(head)
         if length > MAX_RECORD:
             return Spool(tuple(batches), f"record {number} claims {length} bytes")
         content = read(length)
         if len(content) < length:
             return Spool(tuple(batches), f"record {number} is cut off")
-        if zlib.crc32(content) != checksum:
+        checksum = _continued(checksum, content)
+        if checksum != expected:
             return Spool(tuple(batches), f"record {number} has a wrong checksum")
         try:
             batches.append(pb.Batch.FromString(content))

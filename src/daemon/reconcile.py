@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from milepost.common.edges import edge
 from milepost.core import lifecycle, queueing
 from milepost.core.definition import from_json
 from milepost.core.errors import MilepostError
@@ -24,7 +25,7 @@ from milepost.daemon import runners
 from milepost.daemon.commands import PAUSE_FILE, Asked, Commands
 from milepost.daemon.dispatch import Dispatch, token_hash
 from milepost.daemon.inputs import verify_input
-from milepost.daemon.records import take_in
+from milepost.daemon.records import take_in_spool
 from milepost.daemon.runners import Runners
 from milepost.daemon.store import events, jobs, operations, queue, runs, tasks
 from milepost.daemon.store.store import Store, Transaction
@@ -176,12 +177,13 @@ class Reconcile:
             return False
         return True
 
+    @edge("reconcile.reap")
     async def _reap(self, job: Job, run: Run) -> None:
         """Ends what is left of the run's tree, takes in what it left behind, closes it, and settles the job."""
         if not await runners.end_tree(run):
             return
         folder = self._folder / "jobs" / job.id
-        leftover, damage = await asyncio.to_thread(runners.leftover_reports, folder, run)
+        spool = await asyncio.to_thread(runners.spool, folder, run)
         mistake = await asyncio.to_thread(runners.mistake, folder, run)
         end = RunEnd.START_FAILED if run.hello_time is None else RunEnd.LOST
 
@@ -192,12 +194,13 @@ class Reconcile:
             if current is None or current.end is not None:
                 return before
             definition = from_json(before.definition_json)
-            before = take_in(tx, job.id, run.number, definition, leftover).job
+            refused = take_in_spool(tx, job.id, run.number, definition, spool.batches)
+            before = jobs.get(tx.connection, job.id)
             settled = lifecycle.settle(before, definition, end, mistake, now, self._rules.auto_resume_limit)
             asked_to_end = before.stop is not None or settled.state is JobState.COMPLETED
             runs.close(tx, job.id, run.number, RunEnd.FINISHED if asked_to_end else end, now)
             jobs.save(tx, replace(settled, activity_time=now))
-            events.append(tx, job.id, _run_ended(run, before, settled, damage, now))
+            events.append(tx, job.id, _run_ended(run, before, settled, refused or spool.damage, now))
             return settled
 
         settled = await self._store.write(settle)
@@ -206,6 +209,7 @@ class Reconcile:
 
     # --- before a run ---
 
+    @edge("reconcile.rewrite")
     async def _rewrite(self, job: Job) -> None:
         definition = from_json(job.definition_json)
         while not await self._store.write(lambda tx: operations.advance(tx, job.id, definition, time.time())):

@@ -1,5 +1,6 @@
 """Takes in what a runner reported, over its stream or from its spool: one transaction, fenced task by task."""
 
+import logging
 import random
 import time
 from collections.abc import Iterable
@@ -11,22 +12,40 @@ from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Child, Event, Failure, Job, JobState, Reason, Report, Run, TaskRef
 from milepost.daemon.store import children, events, jobs, reports, runs, saved
+from milepost.daemon.store.failures import is_of_storage
 from milepost.daemon.store.store import Transaction
 from milepost.v1 import runner_service_pb2 as pb
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Received:
-    """The content of some batches, in order. Children come before the report that ends their enumeration."""
+    """What came in some batches and can be recorded at once: saved states and children first, then the reports.
+
+    Children come before the report that ends their enumeration, a saved state before the report of its task.
+    """
 
     reports: tuple[Report, ...]
     children: tuple[pb.Children, ...]
     saved: tuple[tuple[TaskRef, str], ...]
 
     @staticmethod
-    def from_batches(batches: Iterable[pb.Batch]) -> "Received":
-        """Raises MilepostError(INVALID_ARGUMENT) for a report of a kind that does not exist."""
-        batches = tuple(batches)
+    def from_batches(batches: Iterable[pb.Batch]) -> "list[Received]":
+        """In the order in which they are to be recorded: what a task gave may stand only behind an earlier report.
+
+        Raises MilepostError(INVALID_ARGUMENT) for a report of a kind that does not exist.
+        """
+        together: list[list[pb.Batch]] = []
+        for batch in batches:
+            builds_on_reports = batch.children or batch.saved
+            if not together or (builds_on_reports and any(earlier.reports for earlier in together[-1])):
+                together.append([])
+            together[-1].append(batch)
+        return [Received._merged(batches) for batches in together]
+
+    @staticmethod
+    def _merged(batches: "list[pb.Batch]") -> "Received":
         try:
             reports = tuple(wire.report_from_proto(report) for batch in batches for report in batch.reports)
         except KeyError as error:
@@ -46,18 +65,43 @@ class Recorded:
     superseded: tuple[TaskRef, ...]
 
 
-def record(tx: Transaction, job_id: str, run: Run, definition: PipelineDefinition, received: Received) -> Recorded:
+def record(
+    tx: Transaction, job_id: str, run: Run, definition: PipelineDefinition, received: Iterable[Received]
+) -> Recorded:
     """Raises MilepostError(RUN_FENCED) when the run has been closed: then nothing of it counts any more."""
     current = runs.get(tx.connection, job_id, run.number)
     if current is None or current.end is not None:
         raise MilepostError(Code.RUN_FENCED, f"Run {run.number} of {job_id} has ended: its reports no longer count.")
-    return take_in(tx, job_id, run.number, definition, received)
+    superseded: list[TaskRef] = []
+    for part in received:
+        superseded.extend(_take_in(tx, job_id, run.number, definition, part))
+    return Recorded(jobs.get(tx.connection, job_id), tuple(superseded))
 
 
-def take_in(
+def take_in_spool(
+    tx: Transaction, job_id: str, run_number: int, definition: PipelineDefinition, batches: Iterable[pb.Batch]
+) -> str:
+    """Records what a run left behind, as far as it makes sense; returns in words what did not."""
+    for number, batch in enumerate(batches, 1):
+        tx.execute("SAVEPOINT spooled")
+        try:
+            for part in Received.from_batches([batch]):
+                _take_in(tx, job_id, run_number, definition, part)
+        except Exception as error:  # nothing that lies in a file may keep the job from going on
+            if is_of_storage(error):
+                raise
+            tx.execute("ROLLBACK TO spooled")
+            tx.execute("RELEASE spooled")
+            logger.warning("record %d of the spool of run %d of %s", number, run_number, job_id, exc_info=error)
+            return f"record {number} cannot be recorded: {error}"
+        tx.execute("RELEASE spooled")
+    return ""
+
+
+def _take_in(
     tx: Transaction, job_id: str, run_number: int, definition: PipelineDefinition, received: Received
-) -> Recorded:
-    """Records everything; what is superseded changes nothing."""
+) -> list[TaskRef]:
+    """Records everything; what is superseded changes nothing and is returned."""
     now = time.time()
     superseded: list[TaskRef] = []
     for chunk in received.children:
@@ -65,10 +109,9 @@ def take_in(
     for ref, state_json in received.saved:
         saved.put(tx, job_id, ref, state_json)
     applied = reports.apply(tx, job_id, run_number, definition, received.reports, now, _jitter)
-    job = jobs.get(tx.connection, job_id)
     if applied.failed_root is not None:
-        job = _cannot_go_on(tx, job, applied.failed_root, now)
-    return Recorded(job, (*superseded, *applied.superseded))
+        _cannot_go_on(tx, jobs.get(tx.connection, job_id), applied.failed_root, now)
+    return [*superseded, *applied.superseded]
 
 
 def _add_children(
@@ -85,7 +128,7 @@ def _add_children(
     return []
 
 
-def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> Job:
+def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> None:
     reason = Reason(
         "TASK_FAILED",
         f"A step that the whole job needs has failed: {failure.message}",
@@ -93,11 +136,10 @@ def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> Jo
     )
     stopped = lifecycle.cannot_go_on(job, JobState.FAILED, reason, now)
     if stopped is job:
-        return job
+        return
     stopped = replace(stopped, stop_revision=tx.revision)
     jobs.save(tx, stopped)
     events.append(tx, job.id, Event("STOP_REQUESTED", now, "daemon", message=reason.message))
-    return stopped
 
 
 def _jitter(_ref: TaskRef) -> float:

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from milepost.common import processes
+from milepost.common.edges import edge
 from milepost.common.processes import ProcessIdentity
-from milepost.common.spool import read_spool, spool_path
-from milepost.core.errors import MilepostError
+from milepost.common.spool import Spool, read_spool, spool_path
 from milepost.core.model import Reason, Run
-from milepost.daemon.records import Received
 
 #: How long the end of a tree may take before it is reported and tried again, in seconds.
 KILL_TIMEOUT = 5.0
@@ -43,6 +42,7 @@ class Runners:
     _children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _watched: dict[ProcessIdentity, int] = field(default_factory=dict)
 
+    @edge("runners.start")
     def start(self, run: Run, token: str) -> ProcessIdentity:
         """Starts the runner of a run. Raises OSError.
 
@@ -99,10 +99,14 @@ class Runners:
         descriptor = self._watched.pop(identity)
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
-        child = self._children.pop(identity.pid, None)
+        self._reap(identity.pid)
+        self.on_end()
+
+    @edge("runners.reap")
+    def _reap(self, pid: int) -> None:
+        child = self._children.pop(pid, None)
         if child is not None:
             child.wait()
-        self.on_end()
 
     def forget(self) -> None:
         """The daemon ends; the runners go on."""
@@ -127,6 +131,7 @@ def is_alive(run: Run) -> bool:
     return identity is not None and identity.boot_id == processes.boot_id() and processes.is_alive(identity)
 
 
+@edge("runners.end_tree")
 async def end_tree(run: Run) -> bool:
     """Kills every process of the run; True when none is left."""
     left = await asyncio.to_thread(processes.kill_tree, run.mark, identity_of(run), KILL_TIMEOUT)
@@ -136,13 +141,12 @@ async def end_tree(run: Run) -> bool:
     return not left
 
 
-def leftover_reports(folder: Path, run: Run) -> tuple[Received, str]:
-    """What the runner could not deliver, and in words what was unreadable of it."""
+def spool(folder: Path, run: Run) -> Spool:
+    """What the runner could not deliver."""
     try:
-        spool = read_spool(spool_path(folder, run.number))
-        return Received.from_batches(spool.batches), spool.damage
-    except (OSError, MilepostError) as error:
-        return Received.from_batches(()), str(error)
+        return read_spool(spool_path(folder, run.number), run.job_id, run.number)
+    except OSError as error:
+        return Spool((), str(error))
 
 
 def mistake(folder: Path, run: Run) -> Reason | None:

@@ -162,7 +162,7 @@ class Run:
     def _spool(self) -> None:
         path = spool_path(self._identity.folder, self._identity.number)
         batches = list(self._stream.outbox.batches())
-        write_spool(path, batches)
+        write_spool(path, self._identity.job_id, self._identity.number, batches)
         _LOG.warning("left in the spool: %d batches that the daemon has not confirmed", len(batches))
 
     # The stream.

@@ -109,7 +109,7 @@ async def test_a_daemon_away_past_the_lease_finds_the_spool(
     gate.open(6)
     assert await runner.ended() == 0
     gate.close()
-    spool = read_spool(spool_path(folder, 1))
+    spool = read_spool(spool_path(folder, 1), "j-aaaaaaaa", 1)
     reports = [report for batch in spool.batches for report in batch.reports]
     assert {(report.task.item, report.kind) for report in reports} == {
         (10, pb.REPORT_KIND_SUCCEEDED),
