@@ -20,6 +20,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from milepost.common.edges import edge
 from milepost.v1 import runner_service_pb2 as pb
 
 MAX_RECORD = 16 * 1024 * 1024
@@ -40,6 +41,7 @@ def spool_path(job_folder: Path, run: int) -> Path:
     return job_folder / "spool" / f"run-{run}"
 
 
+@edge("spool.write")
 def write_spool(path: Path, job_id: str, run: int, batches: Iterable[pb.Batch]) -> None:
     """Durable when it returns. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,6 +57,11 @@ def write_spool(path: Path, job_id: str, run: int, batches: Iterable[pb.Batch]) 
             file.write(_RECORD.pack(len(content), checksum) + content)
         file.flush()
         os.fsync(descriptor)
+    _publish(partial, path)
+
+
+@edge("spool.publish")
+def _publish(partial: Path, path: Path) -> None:
     partial.replace(path)
     _sync_folder(path.parent)
 
@@ -105,6 +112,7 @@ def _read_records(read: Callable[[int], bytes], checksum: int) -> Spool:
     return Spool(tuple(batches))
 
 
+@edge("spool.sync_folder")
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

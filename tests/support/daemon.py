@@ -35,6 +35,7 @@ class RealDaemon:
         self.effects_file = folder / "effects"
         self.gate = folder / "gate"
         self.settings: dict[str, str] = {}
+        self.module = "milepost.daemon.main"
         self.client = Client(self.socket, "test")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,11 +47,12 @@ class RealDaemon:
 
     # --- the daemon's process ---
 
-    async def start(self) -> None:
+    def spawn(self) -> "subprocess.Popen[bytes]":
+        """Starts the process and waits for nothing."""
         log = (self.folder / "daemon.log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "milepost.daemon.main"],
+                [sys.executable, "-m", self.module],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -58,6 +60,10 @@ class RealDaemon:
                 cwd=self.folder,
                 start_new_session=True,
             )
+        return self._process
+
+    async def start(self) -> None:
+        self.spawn()
 
         async def serving() -> bool:
             assert self._process is not None
