@@ -32,7 +32,7 @@ def load(source: Mapping[str, str]) -> Pipeline:
     return _find(module, source.get("name") or "", source.get("file") or source["module"])
 
 
-def mistake_frame(error: BaseException) -> dict[str, Any]:  # Any: a JSON object
+def mistake_frame(error: BaseException, source: Mapping[str, str]) -> dict[str, Any]:  # Any: a JSON object
     """The frame `mistake` for what came out of `load` or `definition_of`."""
     frames = [] if isinstance(error, Mistake) else author_frames(error.__traceback__)
     if isinstance(error, Mistake):
@@ -40,7 +40,7 @@ def mistake_frame(error: BaseException) -> dict[str, Any]:  # Any: a JSON object
     elif isinstance(error, SyntaxError) and error.filename:
         message, file, line = f"{type(error).__name__}: {error.msg}.", error.filename, error.lineno or 0
     else:
-        message, (file, line) = _import_error(error), _nearest_own(frames)
+        message, (file, line) = _import_error(error), _nearest_own(frames, source.get("file") or "")
     return {
         "type": "mistake",
         "message": message,
@@ -141,9 +141,12 @@ def _import_error(error: BaseException) -> str:
     return f"The pipeline cannot be imported: {text}."
 
 
-def _nearest_own(frames: list[traceback.FrameSummary]) -> tuple[str, int]:
-    """The innermost frame that is not of an installed package: where the author can change something."""
+def _nearest_own(frames: list[traceback.FrameSummary], file: str) -> tuple[str, int]:
+    """The innermost frame that is not of an installed package: where the author can change something.
+
+    `file`, without a line, when Python names none: for one that holds null characters.
+    """
     for frame in reversed(frames):
         if "site-packages" not in frame.filename and not frame.filename.startswith(_LIBRARY):
             return frame.filename, frame.lineno or 0
-    return (frames[0].filename, frames[0].lineno or 0) if frames else ("", 0)
+    return (frames[0].filename, frames[0].lineno or 0) if frames else (file, 0)

@@ -55,7 +55,7 @@ def _describe(frame: Frame) -> Frame:
     try:
         definition = definition_of(load(source), inline=bool(frame.get("inline") or source.get("inline")))
     except BaseException as error:  # noqa: BLE001 (whatever the author's module raises is the author's mistake)
-        return mistake_frame(error)
+        return mistake_frame(error, source)
     return {"type": "definition", "definition": definition}
 
 
@@ -67,7 +67,7 @@ def _work(sock: socket.socket, start: Frame, streams: tuple[output.TaggedStream,
     try:
         steps = _load_steps(start)
     except BaseException as error:  # noqa: BLE001 (as above)
-        _answer(sock, mistake_frame(error))
+        _answer(sock, mistake_frame(error, start["source"]))
         return
     _prepare_logger()
     _prepare_collector()

@@ -25,11 +25,17 @@ class StoreConnection(aiosqlite.Connection):
         return cast(T, await execute(function, self._conn))
 
 
-async def open_writer(path: Path, synchronous: str) -> StoreConnection:
-    """The only connection that writes and checkpoints. The file must exist (with its permissions)."""
-    return await _open(
-        path,
-        "rw",
+async def open_writer(path: Path) -> StoreConnection:
+    """The only connection that writes and checkpoints. The file must exist (with its permissions).
+
+    Until `configure_writer` it has written nothing, so that a file which is not ours stays as it is.
+    """
+    return await _open(path, "rw")
+
+
+def configure_writer(connection: sqlite3.Connection, synchronous: str) -> None:
+    """To be run in the writer's thread, before there is a table."""
+    for setting in (
         "PRAGMA auto_vacuum = INCREMENTAL",  # only an empty file takes it: later it would need a VACUUM
         "PRAGMA journal_mode = WAL",
         f"PRAGMA synchronous = {synchronous}",
@@ -37,7 +43,8 @@ async def open_writer(path: Path, synchronous: str) -> StoreConnection:
         # The WAL file shrinks when it begins anew, so that its size tells how much waits for a checkpoint.
         "PRAGMA journal_size_limit = 0",
         f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}",
-    )
+    ):
+        connection.execute(setting).fetchall()
 
 
 async def open_reader(path: Path) -> StoreConnection:

@@ -23,16 +23,11 @@ def migrations() -> list[tuple[int, str]]:
     return sorted((int(match[1]), entry.read_text(encoding="utf-8")) for match, entry in found)
 
 
-def migrate(connection: sqlite3.Connection, path: Path, store_id: str) -> None:
-    """Runs in the writer's thread. `store_id` becomes that of a new store.
-
-    Raises MilepostError: STORE_NEWER, STORE_UNUSABLE when the file is some other program's.
-    """
-    known = migrations()
-    newest = known[-1][0]
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Reads only. Raises MilepostError: STORE_NEWER, STORE_UNUSABLE when the file is some other program's."""
+    newest = migrations()[-1][0]
     version = _pragma(connection, "user_version")
-    is_new = version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-    if not is_new and _pragma(connection, "application_id") != APPLICATION_ID:
+    if not _is_new(connection) and _pragma(connection, "application_id") != APPLICATION_ID:
         raise MilepostError(
             Code.STORE_UNUSABLE,
             f"{path} is a database of another program.",
@@ -44,11 +39,23 @@ def migrate(connection: sqlite3.Connection, path: Path, store_id: str) -> None:
             f"{path} was written by a newer Milepost (schema {version}; this one knows {newest}).",
             "Install that version again, or start on another state folder with --state-dir.",
         )
-    if version == newest:
+
+
+def migrate(connection: sqlite3.Connection, path: Path, store_id: str) -> None:
+    """Runs in the writer's thread, on a file that passed `check`. `store_id` becomes that of a new store."""
+    known = migrations()
+    version = _pragma(connection, "user_version")
+    if version == known[-1][0]:
         return
+    is_new = _is_new(connection)
     if not is_new:
         back_up(connection, path.with_name(f"{path.name}.schema-{version}"))
     _apply(connection, [(number, sql) for number, sql in known if number > version], store_id if is_new else None)
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    return bool(_pragma(connection, "user_version") == 0 and tables == 0)
 
 
 @edge("migrate.back_up")

@@ -13,8 +13,8 @@ from typing import Any, Generic, Self, TypeVar
 from milepost.common.edges import edge
 from milepost.core.errors import Code, MilepostError
 from milepost.daemon.store import failures
-from milepost.daemon.store.connection import StoreConnection, commit, open_reader, open_writer
-from milepost.daemon.store.migrate import migrate
+from milepost.daemon.store.connection import StoreConnection, commit, configure_writer, open_reader, open_writer
+from milepost.daemon.store.migrate import check, migrate
 from milepost.daemon.store.queries import load
 
 T = TypeVar("T")
@@ -114,12 +114,12 @@ class Store:
         path = folder / FILE_NAME
         try:
             _prepare_file(folder, path)
-            writer = await open_writer(path, synchronous)
+            writer = await open_writer(path)
         except (OSError, sqlite3.Error) as error:
             raise failures.explain(error, path) from error
         store: Self | None = None
         try:
-            store_id, revision = await writer.run(lambda connection: _open_schema(connection, path))
+            store_id, revision = await writer.run(lambda raw: _open_schema(raw, path, synchronous))
             store = cls(path, store_id, revision, writer)
             for _ in range(READERS):
                 store._add_reader(await open_reader(path))
@@ -327,7 +327,9 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _open_schema(connection: sqlite3.Connection, path: Path) -> tuple[str, int]:
+def _open_schema(connection: sqlite3.Connection, path: Path, synchronous: str) -> tuple[str, int]:
+    check(connection, path)
+    configure_writer(connection, synchronous)
     migrate(connection, path, secrets.token_hex(8))
     row = connection.execute(_QUERIES.identity).fetchone()
     return row["store_id"], row["revision"]
