@@ -195,6 +195,7 @@ async def _serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.stopping.set)
         server = await build_server(daemon.parts(), socket, settings.described(), daemon.drain)
+        await daemon.reconcile.close_ended_runs()
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.hub.run())
             group.create_task(daemon.reconcile.run())

@@ -76,6 +76,12 @@ class Reconcile:
         self._stopping = True
         self._wake.set()
 
+    async def close_ended_runs(self) -> None:
+        """Before anything is said about a job: what a runner left when it ended without a daemon is taken in."""
+        for run in await self._store.read(runs.open_runs):
+            if runners.identity_of(run) is not None and not runners.is_alive(run):
+                await self._reap(run)
+
     async def run(self) -> None:
         """Until `stop`. A failure in it ends the daemon: it must not run on half blind."""
         async with asyncio.TaskGroup() as group:
@@ -149,7 +155,7 @@ class Reconcile:
         if not runners.is_alive(run):
             if identity is None and await self._may_still_come(run):
                 return
-            await self._reap(job, run)
+            await self._reap(run)
             return
         assert identity is not None
         self._runners.watch(identity)
@@ -157,10 +163,10 @@ class Reconcile:
         if pause_is_late(job, time.time(), self._rules.pause_timeout):
             self._dispatch.tell(job.id)
         if job.stop is not None and job.stop.force and self._force_is_due(job, run):
-            await self._reap(job, run)
+            await self._reap(run)
         elif run.hello_time is None and time.time() - run.create_time > HELLO_GRACE:
             logger.warning("run %d of %s never said hello", run.number, job.id)
-            await self._reap(job, run)
+            await self._reap(run)
 
     async def _may_still_come(self, run: Run) -> bool:
         """The daemon ended between starting this runner and noting its process: it may be about to say hello."""
@@ -178,33 +184,33 @@ class Reconcile:
         return True
 
     @edge("reconcile.reap")
-    async def _reap(self, job: Job, run: Run) -> None:
+    async def _reap(self, run: Run) -> None:
         """Ends what is left of the run's tree, takes in what it left behind, closes it, and settles the job."""
         if not await runners.end_tree(run):
             return
-        folder = self._folder / "jobs" / job.id
+        folder = self._folder / "jobs" / run.job_id
         spool = await asyncio.to_thread(runners.spool, folder, run)
         mistake = await asyncio.to_thread(runners.mistake, folder, run)
         end = RunEnd.START_FAILED if run.hello_time is None else RunEnd.LOST
 
         def settle(tx: Transaction) -> Job:
             now = time.time()
-            current = runs.get(tx.connection, job.id, run.number)
-            before = jobs.get(tx.connection, job.id)
+            current = runs.get(tx.connection, run.job_id, run.number)
+            before = jobs.get(tx.connection, run.job_id)
             if current is None or current.end is not None:
                 return before
             definition = from_json(before.definition_json)
-            refused = take_in_spool(tx, job.id, run.number, definition, spool.batches)
-            before = jobs.get(tx.connection, job.id)
+            refused = take_in_spool(tx, run.job_id, run.number, definition, spool.batches)
+            before = jobs.get(tx.connection, run.job_id)
             settled = lifecycle.settle(before, definition, end, mistake, now, self._rules.auto_resume_limit)
             asked_to_end = before.stop is not None or settled.state is JobState.COMPLETED
-            runs.close(tx, job.id, run.number, RunEnd.FINISHED if asked_to_end else end, now)
+            runs.close(tx, run.job_id, run.number, RunEnd.FINISHED if asked_to_end else end, now)
             jobs.save(tx, replace(settled, activity_time=now))
-            events.append(tx, job.id, _run_ended(run, before, settled, refused or spool.damage, now))
+            events.append(tx, run.job_id, _run_ended(run, before, settled, refused or spool.damage, now))
             return settled
 
         settled = await self._store.write(settle)
-        logger.info("run %d of %s has ended: %s", run.number, job.id, settled.state)
+        logger.info("run %d of %s has ended: %s", run.number, run.job_id, settled.state)
         self.wake()
 
     # --- before a run ---
