@@ -20,8 +20,15 @@ FINAL_CLASSES = frozenset(
         "bug",
     }
 )
+#: Nobody is waited for longer, in seconds, whatever a Retry-After says.
+LONGEST_RETRY_AFTER = 7 * 86400.0
 #: A worker may die this often under a task before it counts as the task's fault (class lost_worker).
 LOST_LIMIT = 3
+
+
+def bounded_retry_after(seconds: float) -> float:
+    """Of what a worker says, which may be any number: from 0 to LONGEST_RETRY_AFTER, 0 for NaN."""
+    return float(min(seconds, LONGEST_RETRY_AFTER)) if seconds > 0 else 0.0
 
 
 def after_failure(policy: RetryPolicy, attempts_used: int, failure: Failure, now: float, jitter: float) -> float | None:

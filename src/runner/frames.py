@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from milepost.common.wire.times import LAST_TIME, MICROSECONDS
+from milepost.core.retry import bounded_retry_after
 from milepost.v1 import runner_service_pb2 as pb
 
 PROTOCOL = 1
@@ -21,7 +23,8 @@ _KINDS = {
     "FAILED": pb.REPORT_KIND_FAILED,
     "RETURNED": pb.REPORT_KIND_RETURNED,
 }
-_MAX_TIME = 2**63
+_MAX_WHOLE = 2**63
+_MAX_TIME = int(LAST_TIME) * MICROSECONDS
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -56,18 +59,22 @@ def decode(line: bytes) -> Frame:
     try:
         text = line.decode(errors="replace")
         frame = json.loads(text)
+        if _SURROGATE.search(text):
+            frame = _without_surrogates(frame)
     except ValueError as error:
         raise FrameError(f"a frame is not JSON: {error}") from error
+    except RecursionError as error:
+        raise FrameError("a frame is nested too deeply") from error
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         raise FrameError("a frame is not an object with a type")
-    return _without_surrogates(frame) if _SURROGATE.search(text) else frame
+    return frame
 
 
 def results(frame: Frame) -> list[Result]:
     """Of a `done` frame. Raises FrameError."""
     try:
         return [_result(*row) for row in frame["results"]]
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise FrameError(f"a result is malformed: {error!r}") from error
 
 
@@ -82,7 +89,7 @@ def children(frame: Frame) -> list[tuple[str, str]]:
 def whole(frame: Frame, field: str) -> int:
     """A whole number of 63 bits. Raises FrameError."""
     value = frame.get(field)
-    if not isinstance(value, int) or not 0 <= value < _MAX_TIME:
+    if not isinstance(value, int) or not 0 <= value < _MAX_WHOLE:
         raise FrameError(f"{field} is not a whole number")
     return value
 
@@ -108,15 +115,13 @@ def _result(
 ) -> Result:
     if type(label) is not str or type(result_json) is not str or type(folder) is not str:
         raise TypeError("label, result and folder are texts")
-    if not (0 <= start_us < _MAX_TIME and 0 <= end_us < _MAX_TIME):
-        raise ValueError("a time is out of range")
     return Result(
         int(identity),
         _KINDS[kind],
         label,
         result_json,
-        int(start_us),
-        int(end_us),
+        _time(start_us),
+        _time(end_us),
         folder,
         _failure(failure) if failure else None,
         _children(given) if given else None,
@@ -130,8 +135,12 @@ def _failure(failure: Frame) -> pb.TaskFailure:
         message=failure.get("message") or "",
         traceback=failure.get("traceback") or "",
         remedy=failure.get("remedy") or "",
-        retry_after_seconds=failure.get("retry_after") or 0.0,
+        retry_after_seconds=bounded_retry_after(failure.get("retry_after") or 0.0),
     )
+
+
+def _time(microseconds: float) -> int:
+    return int(min(max(0, microseconds), _MAX_TIME))
 
 
 def _children(given: list[list[str]]) -> list[tuple[str, str]]:

@@ -15,6 +15,8 @@ from milepost.sdk.results import InvalidResult
 
 MAX_MESSAGE = 2000
 MAX_TRACEBACK = 8000
+#: Seconds: nobody is waited for longer.
+MAX_RETRY_AFTER = 7 * 86400.0
 
 ERRNO_CLASSES = {
     errno.ENOSPC: "disk_full",
@@ -181,7 +183,7 @@ def _retry_after(error: BaseException) -> float:
         value = str(headers.get("Retry-After") or headers.get("retry-after") or "") if headers is not None else ""
     except (AttributeError, TypeError):
         return 0.0
-    if value.replace(".", "", 1).isdigit():
+    if value.replace(".", "", 1).isdecimal():
         return float(value)
     return _seconds_until(value) if value else 0.0
 
@@ -210,5 +212,5 @@ def _failure(error_class: str, rule: str, message: str, trace: str, remedy: str,
         "message": message[:MAX_MESSAGE],
         "traceback": trace,
         "remedy": remedy,
-        "retry_after": retry_after,
+        "retry_after": min(retry_after, MAX_RETRY_AFTER),
     }

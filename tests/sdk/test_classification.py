@@ -104,6 +104,10 @@ def test_retry_after() -> None:
     date = email.utils.format_datetime(email.utils.localtime().replace(year=time.localtime().tm_year + 1))
     assert failure(status(429, Retry_After=date))["retry_after"] > 86400
     assert failure(status(404, Retry_After="17"))["retry_after"] == 0
+    week = 7 * 86400
+    assert failure(status(429, Retry_After="9" * 310))["retry_after"] == week
+    assert failure(status(429, Retry_After="²"))["retry_after"] == 0
+    assert failure(RateLimited("900h"))["retry_after"] == week
 
 
 def test_remedy_of_the_author_wins() -> None:

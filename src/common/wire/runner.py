@@ -1,6 +1,8 @@
 """Between the runner protocol's messages and the model. What comes from a runner is checked by what applies it."""
 
+from milepost.common.wire.times import LAST_TIME
 from milepost.core.model import Child, Failure, PendingTask, Report, ReportKind, TaskRef
+from milepost.core.retry import bounded_retry_after
 from milepost.v1 import runner_service_pb2 as pb
 
 _KINDS = {
@@ -27,8 +29,8 @@ def report_from_proto(report: pb.Report) -> Report:
     return Report(
         TaskRef(task.step, task.item, task.epoch),
         _KINDS[report.kind],
-        report.start_us * _MICROSECOND,
-        report.end_us * _MICROSECOND,
+        _time(report.start_us),
+        _time(report.end_us),
         report.label,
         report.result_json,
         report.folder,
@@ -44,8 +46,12 @@ def failure_from_proto(failure: pb.TaskFailure) -> Failure:
         message=failure.message,
         traceback=failure.traceback,
         remedy=failure.remedy,
-        retry_after=max(0.0, failure.retry_after_seconds),
+        retry_after=bounded_retry_after(failure.retry_after_seconds),
     )
+
+
+def _time(microseconds: int) -> float:
+    return min(max(0.0, microseconds * _MICROSECOND), LAST_TIME)
 
 
 def task_to_proto(task: PendingTask) -> pb.Task:

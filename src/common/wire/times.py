@@ -4,13 +4,17 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 MICROSECONDS = 1_000_000
+#: What protobuf can hold, in seconds: the years 1 to 9999, and as long a duration to either side.
+FIRST_TIME = -62_135_596_800.0
+LAST_TIME = 253_402_300_799.0
+_LONGEST = 315_576_000_000.0
 
 
 def timestamp(seconds: float | None) -> Timestamp | None:
-    """None stays None, so that the field remains unset."""
+    """None stays None, so that the field remains unset. A time that does not fit becomes the nearest that does."""
     if seconds is None:
         return None
-    whole, micros = divmod(round(seconds * MICROSECONDS), MICROSECONDS)
+    whole, micros = divmod(round(_within(FIRST_TIME, seconds, LAST_TIME) * MICROSECONDS), MICROSECONDS)
     return Timestamp(seconds=whole, nanos=micros * 1000)
 
 
@@ -19,8 +23,13 @@ def unix_seconds(moment: Timestamp) -> float:
 
 
 def duration(seconds: float | None) -> Duration | None:
-    """Of a time that is not negative; None stays None."""
+    """None stays None. What does not fit, and what is negative, becomes the nearest that does."""
     if seconds is None:
         return None
-    whole, micros = divmod(round(seconds * MICROSECONDS), MICROSECONDS)
+    whole, micros = divmod(round(_within(0.0, seconds, _LONGEST) * MICROSECONDS), MICROSECONDS)
     return Duration(seconds=whole, nanos=micros * 1000)
+
+
+def _within(low: float, value: float, high: float) -> float:
+    # In this order NaN becomes the lower bound.
+    return min(max(low, value), high)
