@@ -28,7 +28,7 @@ from milepost.daemon.store import jobs, queue, runs
 from milepost.v1 import job_pb2 as pb
 
 #: Documents that are built before the loop gets a turn.
-_BURST = 20
+BURST = 20
 
 #: By its text: a definition never changes, and few are in use at a time.
 definition_of = lru_cache(maxsize=256)(definitions.from_json)
@@ -75,7 +75,7 @@ class Snapshots:
         """One document a job, in the same order; the loop gets turns in between."""
         documents = []
         for number, job in enumerate(found):
-            if number and number % _BURST == 0:
+            if number and number % BURST == 0:
                 await asyncio.sleep(0)
             documents.append(self.document(job, around))
         return documents

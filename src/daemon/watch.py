@@ -9,6 +9,7 @@ is done by one at a time, in order, so no one is ever sent an older state after 
 """
 
 import asyncio
+import logging
 import re
 import sqlite3
 import time
@@ -19,13 +20,15 @@ from dataclasses import dataclass, field
 from milepost.common.filter import FilterSubject, Node, matches, parse
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ACTIVE_STATES, Job, JobState
-from milepost.daemon.snapshot import Snapshots, Surroundings, subject, surroundings
+from milepost.daemon.snapshot import BURST, Snapshots, Surroundings, subject, surroundings
 from milepost.daemon.store import filters, jobs, queue
 from milepost.daemon.store.store import Commit, Store
 from milepost.v1 import job_service_pb2 as pb
 
 #: Seconds between two frames; the first change after a quiet time is sent at once.
 FRAME = 0.025
+#: Seconds until a frame that failed is tried again.
+FAILED_FRAME = 1.0
 MAX_MESSAGE_BYTES = 1024 * 1024
 #: Jobs that are read and encoded together.
 CHUNK = 100
@@ -35,6 +38,8 @@ CACHE_BYTES = 16 * 1024 * 1024
 REUSE = 1.0
 #: Places in the queue whose changes are told without a change of the job itself.
 TOLD_PLACES = 100
+
+logger = logging.getLogger(__name__)
 
 _TOKEN = re.compile(r"([0-9a-f-]{1,64}):([0-9]{1,18})")
 
@@ -109,13 +114,22 @@ class Hub:
         self._reading = asyncio.Lock()
         self._latest = _Cache()
         self._places: dict[str, int] = {}
+        #: Jobs whose last document could not be built, so that each is logged once.
+        self._broken: set[str] = set()
         store.listen(self._committed)
 
     async def run(self) -> None:
         while not self._closed:
             await self._wake.wait()
             self._wake.clear()
-            await self._frame()
+            dirty, self._dirty = self._dirty, set()
+            try:
+                await self._frame(dirty)
+            except Exception:
+                logger.exception("changes of %d jobs could not be told, which is tried again", len(dirty))
+                self._dirty |= dirty
+                self._wake.set()
+                await asyncio.sleep(FAILED_FRAME)
             await asyncio.sleep(FRAME)
 
     def close(self) -> None:
@@ -138,8 +152,7 @@ class Hub:
         self._revision = commit.revision
         self._wake.set()
 
-    async def _frame(self) -> None:
-        dirty, self._dirty = self._dirty, set()
+    async def _frame(self, dirty: set[str]) -> None:
         revision = self._revision
         if not self._subscriptions:
             for job_id in dirty:
@@ -167,7 +180,7 @@ class Hub:
     # --- reading and encoding, one at a time ---
 
     async def _refresh(self, job_ids: Sequence[str]) -> dict[str, Update | None]:
-        """Reads and encodes these jobs anew. None for those that are gone."""
+        """Reads and encodes these jobs anew. None for those that are gone; without those that cannot be built."""
 
         def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
             found = jobs.by_ids(db, job_ids)
@@ -175,8 +188,8 @@ class Hub:
 
         async with self._reading:
             found, around = await self._store.read(read)
-            gone: dict[str, Update | None] = dict.fromkeys(job_ids)
-            updates = gone | dict(await self._encode(found, around))
+            gone: dict[str, Update | None] = dict.fromkeys(set(job_ids) - {job.id for job in found})
+            updates = gone | await self._encode(found, around)
             self._latest.keep(updates)
             return updates
 
@@ -192,26 +205,34 @@ class Hub:
             found, around = await self._store.read(read)
             kept = {job.id: self._latest.get(job.id) for job in found}
             stale = [job for job in found if not _is_current(kept[job.id], job)]
-            fresh = dict(await self._encode(stale, around))
+            fresh = await self._encode(stale, around)
             self._latest.keep(fresh)
             updates = [fresh.get(job.id) or kept[job.id] for job in found]
             return found, [update for update in updates if update is not None]
 
-    async def _encode(self, found: Sequence[Job], around: Surroundings) -> list[tuple[str, Update]]:
-        documents = await self._snapshots.build(found, around)
-        return [
-            (
-                job.id,
-                Update(
-                    job_id=job.id,
-                    revision=job.revision,
-                    time=time.time(),
-                    subject=subject(job),
-                    encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
-                ),
-            )
-            for job, document in zip(found, documents, strict=True)
-        ]
+    async def _encode(self, found: Sequence[Job], around: Surroundings) -> dict[str, Update]:
+        """Without those that cannot be built: nobody is to miss the other jobs for them."""
+        updates = {}
+        for number, job in enumerate(found, 1):
+            try:
+                updates[job.id] = self._update(job, around)
+                self._broken.discard(job.id)
+            except Exception:
+                if job.id not in self._broken:
+                    logger.exception("%s is not shown to those who watch: its document cannot be built", job.id)
+                self._broken.add(job.id)
+            if number % BURST == 0:
+                await asyncio.sleep(0)
+        return updates
+
+    def _update(self, job: Job, around: Surroundings) -> Update:
+        return Update(
+            job_id=job.id,
+            revision=job.revision,
+            time=time.time(),
+            subject=subject(job),
+            encoded=pb.WatchJobsResponse(jobs=[self._snapshots.document(job, around)]).SerializeToString(),
+        )
 
     # --- watching ---
 
@@ -287,8 +308,8 @@ class Hub:
             missing = [job_id for job_id in taken if job_id not in known]
             if missing:
                 known |= await self._refresh(missing)
-            gone = [job_id for job_id in taken if known[job_id] is None]
-            parts = list(_messages(subscription, [update for job_id in taken if (update := known[job_id])]))
+            gone = [job_id for job_id in taken if job_id in known and known[job_id] is None]
+            parts = list(_messages(subscription, [update for job_id in taken if (update := known.get(job_id))]))
             if deleted := [job_id for job_id in gone if subscription.dismisses(job_id)]:
                 parts.append(pb.WatchJobsResponse(deleted=deleted).SerializeToString())
             for part in parts[:-1]:

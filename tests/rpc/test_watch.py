@@ -237,3 +237,43 @@ async def test_a_watcher_that_goes_away_leaves_nothing_behind(daemon: InProcessD
         return daemon.hub.watchers == 0
 
     await wait_until(gone, "nobody watches any more", DEADLINE)
+
+
+async def _sql(daemon: InProcessDaemon, *statements: str) -> None:
+    def write(tx: Transaction) -> None:
+        for statement in statements:
+            tx.execute(statement)
+
+    await daemon.store.write(write)
+
+
+async def test_a_job_that_cannot_be_shown_keeps_no_other_from_being_shown(
+    daemon: InProcessDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    for job_id in ("j-aaaaaaaa", "j-bbbbbbbb"):
+        await daemon.insert(job_id, state=JobState.PAUSED, queue_time=None)
+    await _sql(daemon, "UPDATE job SET definition_json = '{}' WHERE id = 'j-aaaaaaaa'")
+    async with _watching(daemon) as watcher:
+        assert set((await watcher.catch_up()).jobs) == {"j-bbbbbbbb"}
+        for priority in (1, 2):
+            await _change(daemon, "j-aaaaaaaa", priority=priority)
+            await _change(daemon, "j-bbbbbbbb", priority=priority)
+            await watcher.read_until_priority("j-bbbbbbbb", priority)
+        assert watcher.deleted == []
+    assert [record.args for record in caplog.records if record.levelname == "ERROR"] == [("j-aaaaaaaa",)]
+
+
+async def test_a_frame_that_fails_is_told_later(daemon: InProcessDaemon, caplog: pytest.LogCaptureFixture) -> None:
+    await daemon.insert("j-aaaaaaaa", state=JobState.PAUSED, queue_time=None)
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        change = "UPDATE job SET priority = priority + 1"
+        await _sql(daemon, change, "ALTER TABLE job_label RENAME TO away")
+        daemon.hub.changed("j-aaaaaaaa")
+
+        async def is_logged() -> bool:
+            return any("tried again" in record.message for record in caplog.records)
+
+        await wait_until(is_logged, "the failed frame is logged")
+        await _sql(daemon, change, "ALTER TABLE away RENAME TO job_label")
+        await watcher.read_until_priority("j-aaaaaaaa", 2)
