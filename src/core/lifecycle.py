@@ -234,6 +234,8 @@ def effect_of(job: Job, command: Command, circumstances: Circumstances) -> Effec
 def decide(job: Job, command: Command, request: Request, circumstances: Circumstances) -> Decision:
     """Applies one command. Raises MilepostError as `effect_of` does; then nothing changes."""
     rule = effect_of(job, command, circumstances)
+    if rule in (Effect.STOP_TO_REWIND, Effect.REWIND):
+        job = replace(job, auto_resume_mark=0)  # fewer records will be progress, too
     if rule in _STOPS:
         return Decision(_stopping(job, rule, request), rule)
     match rule:
@@ -273,6 +275,8 @@ def _check_circumstances(job: Job, command: Command, effect: Effect, circumstanc
         raise MilepostError(
             Code.NOTHING_FAILED, f"Nothing of {job.id} has failed.", "There is nothing to retry.", {"job": job.id}
         )
+    if command is Command.RETRY and job.stop is not None:
+        raise not_allowed(job, command, Refusal("it is being stopped", "Wait until it has ended, then retry."))
     if effect in _REWRITES and job.operation:
         raise MilepostError(
             Code.JOB_CHANGING,
@@ -376,6 +380,8 @@ def settle(
         return _stopped(job, job.stop, now)
     if mistake is not None:
         return waiting(job, mistake)
+    if end is RunEnd.FINISHED:
+        return _enqueued(job, now)  # more to do came when its runner had nothing left and was about to end
     if _root_failed(job, definition):
         return _failed(job, Reason("TASK_FAILED", "A step that the whole job needs has failed.", _RESUME_INSTEAD), now)
     return _runner_lost(job, end, now, limit)

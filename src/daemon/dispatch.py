@@ -7,17 +7,20 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from milepost.common.edges import edge
 from milepost.common.wire import runner as wire
 from milepost.core.definition import from_json
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Event, Job, Run
+from milepost.core.model import Event, Job, Run, TaskRef
+from milepost.daemon.feed import Feed
 from milepost.daemon.live import IDLE, Live
-from milepost.daemon.session import Held, Send, Session, desired_of
+from milepost.daemon.session import Send, Session, desired_of
 from milepost.daemon.store import events, jobs, runs, tasks
 from milepost.daemon.store.store import Store, Transaction
 from milepost.v1 import runner_service_pb2 as pb
@@ -51,6 +54,9 @@ class Dispatch:
         self._on_wake = on_wake
         self._sessions: dict[str, Session] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
+        self._drained: dict[str, int] = {}
+        #: Set, and replaced, whenever a runner comes or goes or a run is closed.
+        self._moved = asyncio.Event()
 
     def live(self, job_id: str) -> Live:
         session = self._sessions.get(job_id)
@@ -65,30 +71,44 @@ class Dispatch:
         session = self._sessions.get(job_id)
         if session is None:
             return
-        await self.show(await self._store.read(lambda db: jobs.get(db, job_id)))
+        self.show(await self._store.read(lambda db: jobs.get(db, job_id)))
         if look_everywhere:
             session.look_everywhere()
 
-    async def show(self, job: Job) -> None:
+    def show(self, job: Job) -> None:
         """As `refresh`, for a job that was just read."""
         session = self._sessions.get(job.id)
         if session is not None:
-            await session.set_desired(job)
+            session.set_desired(job)
 
     def tell(self, job_id: str) -> None:
         """Watchers are to see the job again: what is noticed about it has changed with time."""
         self._on_live(job_id)
 
+    def has_drained(self, job_id: str, run: int) -> bool:
+        """Whether this run ends in order: its runner said that nothing executes and everything is reported."""
+        return self._drained.get(job_id) == run
+
     async def wait_holding(self, job_id: str, revision: int, timeout: float) -> bool:
         """Whether, within `timeout` seconds, nothing of the job can start any more."""
-        session = self._sessions.get(job_id)
-        if session is None:
-            return await self._store.read(lambda db: not jobs.get(db, job_id).stop)
         try:
-            await asyncio.wait_for(session.wait_holding(revision), timeout)
+            async with asyncio.timeout(timeout):
+                while not await self._holds(job_id, revision):
+                    await self._moved.wait()
         except TimeoutError:
-            return session.job.id not in self._sessions
+            return False
         return True
+
+    async def _holds(self, job_id: str, revision: int) -> bool:
+        """True when nothing starts any more; False when its runner went away or is not there yet."""
+        session = self._sessions.get(job_id)
+        if session is not None:
+            return await session.wait_holding(revision)
+        return await self._store.read(lambda db: jobs.get(db, job_id).stop is None)
+
+    def _move(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     async def inspect(self, job_id: str) -> pb.Inspection | None:
         """None when no runner is attached, or it does not answer."""
@@ -100,22 +120,35 @@ class Dispatch:
 
         Raises MilepostError(RUN_FENCED) when the token is not that of an open run.
         """
-        session = await self._admit(requests, _one_at_a_time(send))
-        job_id = session.job.id
-        await self._replace(job_id)
+        hello = await _hello(requests)
+        await self._store.read(lambda db: _admit(db, hello))
+        await self._replace(hello.job_id)
+        admitted = await self._store.write(lambda tx: _identify(tx, hello))
+        session = self._session(admitted, _one_at_a_time(send))
         task = asyncio.current_task()
         assert task is not None
-        self._sessions[job_id] = session
-        self._loops[job_id] = task
+        self._sessions[hello.job_id], self._loops[hello.job_id] = session, task
+        self._move()
         try:
             self._on_wake()
+            await _send_welcome(session.send, self._welcome(admitted, session.desired))
             await session.run_loops(requests)
         finally:
-            if self._sessions.get(job_id) is session:
-                del self._sessions[job_id], self._loops[job_id]
-                session.leave()
-                self._on_live(job_id)
-            self._on_wake()
+            self._leave(session)
+
+    def _session(self, admitted: "_Admitted", send: Send) -> Session:
+        job = admitted.job
+        definition = from_json(job.definition_json)
+        return Session(
+            job=job,
+            run=admitted.run,
+            definition=definition,
+            store=self._store,
+            send=send,
+            on_live=self._on_live,
+            feed=Feed(self._store, definition, admitted.current),
+            desired=desired_of(job, definition),
+        )
 
     async def _replace(self, job_id: str) -> None:
         """A runner that attaches again has lost its earlier stream, whatever that one says."""
@@ -124,28 +157,24 @@ class Dispatch:
             earlier.cancel()
             await asyncio.wait([earlier])
 
-    async def _admit(self, requests: AsyncIterator[pb.AttachRequest], send: Send) -> Session:
-        try:
-            first = await asyncio.wait_for(anext(requests), HELLO_TIMEOUT)
-        except (TimeoutError, StopAsyncIteration) as error:
-            raise MilepostError(Code.INVALID_ARGUMENT, "A runner attached and said no hello.") from error
-        if first.WhichOneof("message") != "hello":
-            raise MilepostError(Code.INVALID_ARGUMENT, "The first message of a runner must be its hello.")
-        hello = first.hello
-        job, run = await self._store.write(lambda tx: _identify(tx, hello))
-        definition = from_json(job.definition_json)
-        session = Session(job, run, definition, self._folder / "jobs" / job.id, self._store, send, self._on_live)
-        refs = [wire.ref_from_proto(ref) for ref in hello.held]
-        current = await self._store.read(lambda db: tasks.still_current(db, job.id, refs))
-        for ref in current:
-            session.held[ref.item] = Held(ref.step, ref.epoch, 0)
-        session.desired = desired_of(job, definition)
-        welcome = self._welcome(job, session.desired)
-        welcome.void.extend(wire.ref_to_proto(ref) for ref in refs if ref not in current)
-        await _send_welcome(send, welcome)
-        return session
+    def _leave(self, session: Session) -> None:
+        job_id = session.job.id
+        if session.drained:
+            self._drained[job_id] = session.run.number
+        if self._sessions.get(job_id) is session:
+            del self._sessions[job_id], self._loops[job_id]
+        session.leave()
+        self._move()
+        self._on_live(job_id)
+        self._on_wake()
 
-    def _welcome(self, job: Job, desired: pb.Desired) -> pb.Welcome:
+    def forget(self, job_id: str) -> None:
+        """The job's run is closed."""
+        self._drained.pop(job_id, None)
+        self._move()
+
+    def _welcome(self, admitted: "_Admitted", desired: pb.Desired) -> pb.Welcome:
+        job = admitted.job
         file = job.input
         return pb.Welcome(
             definition_json=job.definition_json,
@@ -162,6 +191,7 @@ class Dispatch:
             environment=job.environment,
             lease_seconds=self._lease,
             desired=desired,
+            void=[wire.ref_to_proto(ref) for ref in admitted.void],
         )
 
 
@@ -181,18 +211,48 @@ def _one_at_a_time(send: Send) -> Send:
     return locked
 
 
-def _identify(tx: Transaction, hello: pb.Hello) -> tuple[Job, Run]:
-    """Admits the run's runner and notes which process it is. Raises MilepostError(RUN_FENCED)."""
-    job = jobs.get(tx.connection, hello.job_id)
-    run = runs.get(tx.connection, job.id, hello.run)
+async def _hello(requests: AsyncIterator[pb.AttachRequest]) -> pb.Hello:
+    try:
+        first = await asyncio.wait_for(anext(requests), HELLO_TIMEOUT)
+    except (TimeoutError, StopAsyncIteration) as error:
+        raise MilepostError(Code.INVALID_ARGUMENT, "A runner attached and said no hello.") from error
+    if first.WhichOneof("message") != "hello":
+        raise MilepostError(Code.INVALID_ARGUMENT, "The first message of a runner must be its hello.")
+    return first.hello
+
+
+@dataclass(frozen=True)
+class _Admitted:
+    """The run whose runner said hello; which of the tasks it holds still count, and which are void."""
+
+    job: Job
+    run: Run
+    current: frozenset[TaskRef]
+    void: tuple[TaskRef, ...]
+
+
+def _admit(db: sqlite3.Connection, hello: pb.Hello) -> Run:
+    """Raises MilepostError(RUN_FENCED) unless this is the runner of an open run."""
+    run = runs.get(db, hello.job_id, hello.run)
     if run is None or run.end is not None or not hmac.compare_digest(run.token_hash, token_hash(hello.token)):
         raise MilepostError(
             Code.RUN_FENCED,
-            f"Run {hello.run} of {job.id} has ended or this is not its runner.",
+            f"Run {hello.run} of {hello.job_id} has ended or this is not its runner.",
             "The runner is to end: what it holds will run again.",
         )
+    return run
+
+
+def _identify(tx: Transaction, hello: pb.Hello) -> _Admitted:
+    """Notes which process the runner is. As a write, it comes after everything that an earlier stream has reported."""
+    run = _admit(tx.connection, hello)
     now = time.time()
-    runs.identify(tx, job.id, run.number, hello.pid, hello.process_start_ticks, hello.boot_id, now)
+    runs.identify(tx, hello.job_id, run.number, hello.pid, hello.process_start_ticks, hello.boot_id, now)
     kind = "RUNNER_ATTACHED" if run.hello_time is None else "RUNNER_REATTACHED"
-    events.append(tx, job.id, Event(kind, now, "daemon", message=f"run {run.number}, process {hello.pid}"))
-    return job, run
+    events.append(tx, hello.job_id, Event(kind, now, "daemon", message=f"run {run.number}, process {hello.pid}"))
+    refs = [wire.ref_from_proto(ref) for ref in hello.held]
+    current = frozenset(tasks.still_current(tx.connection, hello.job_id, refs))
+    # An item goes on in its runner, so the runner may hold it at steps that the store has not heard of yet.
+    standing = {(ref.item, ref.epoch) for ref in current}
+    void = tuple(ref for ref in refs if (ref.item, ref.epoch) not in standing)
+    return _Admitted(jobs.get(tx.connection, hello.job_id), run, current, void)

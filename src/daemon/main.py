@@ -18,7 +18,7 @@ from milepost.common import paths
 from milepost.common.processes import MARK_VARIABLE
 from milepost.common.settings import DEFAULT_QUEUE_LIMIT, DESCRIPTIONS, Settings, load_settings
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import ACTIVE_STATES, Command
+from milepost.core.model import ACTIVE_STATES, Command, Job
 from milepost.core.queueing import Limits
 from milepost.daemon.commands import Asked, Commands
 from milepost.daemon.dispatch import Dispatch
@@ -37,8 +37,6 @@ from milepost.v1 import daemon_service_pb2 as pb
 
 #: Seconds that open calls get to end when the daemon stops.
 STOP_GRACE = 2.0
-#: Seconds that a drain waits for the running jobs to pause.
-DRAIN_TIMEOUT = 3600.0
 
 logger = logging.getLogger("milepostd")
 
@@ -159,30 +157,47 @@ class Daemon:
         self.reconcile.wake()
 
     async def drain(self, mode: "pb.DrainMode.ValueType", by: str, client: str) -> list[str]:
-        """Treats the running jobs as told, then lets the daemon stop. Returns their ids."""
-        running = await self.store.read(lambda db: jobs.in_states(db, ACTIVE_STATES))
-        ids = [job.id for job in running]
-        self.reconcile.start_nothing()
-        if mode in (pb.DRAIN_MODE_PAUSE, pb.DRAIN_MODE_KILL):
-            command = Command.PAUSE_NOW if mode == pb.DRAIN_MODE_KILL else Command.PAUSE
-            for job in running:
-                await self._pause(job.id, command, by, client)
-            await asyncio.wait_for(self._all_ended(), DRAIN_TIMEOUT)
+        """Treats the running jobs as told, then lets the daemon stop. Returns their ids.
+
+        A caller that goes away meanwhile takes it back: the daemon stays, and what was paused stays paused.
+        """
+        self.reconcile.hold_queue(True)
+        try:
+            if mode == pb.DRAIN_MODE_LEAVE:
+                ids = [job.id for job in await self._active()]
+            else:
+                command = Command.PAUSE_NOW if mode == pb.DRAIN_MODE_KILL else Command.PAUSE
+                ids = await self._pause_all(command, by, client)
+        except BaseException:
+            self.reconcile.hold_queue(False)
+            raise
         asyncio.get_running_loop().call_soon(self.stopping.set)
         return ids
+
+    async def _active(self) -> list[Job]:
+        return await self.store.read(lambda db: jobs.in_states(db, ACTIVE_STATES))
+
+    async def _pause_all(self, command: Command, by: str, client: str) -> list[str]:
+        """Until no job is active; also those whose start was under way when it began."""
+        asked: list[str] = []
+        committed = asyncio.Event()
+        self.store.listen(lambda _: committed.set())
+        while True:
+            committed.clear()
+            active = await self._active()
+            for job in active:
+                if job.id not in asked:
+                    asked.append(job.id)
+                    await self._pause(job.id, command, by, client)
+            if not active:
+                return asked
+            await committed.wait()
 
     async def _pause(self, job_id: str, command: Command, by: str, client: str) -> None:
         try:
             await self.commands.control(job_id, Asked(command, "", "", by, client, reason="the daemon stops"))
         except MilepostError as error:
             logger.info("%s is left as it is: %s", job_id, error)
-
-    async def _all_ended(self) -> None:
-        committed = asyncio.Event()
-        self.store.listen(lambda _: committed.set())
-        while await self.store.read(lambda db: jobs.in_states(db, ACTIVE_STATES)):
-            committed.clear()
-            await committed.wait()
 
 
 async def _serve(settings: Settings) -> None:

@@ -67,9 +67,10 @@ class Reconcile:
     def wake(self) -> None:
         self._wake.set()
 
-    def start_nothing(self) -> None:
-        """The daemon is about to end: queued jobs stay queued."""
-        self._starting = False
+    def hold_queue(self, hold: bool) -> None:
+        """While the daemon is about to end, queued jobs stay queued."""
+        self._starting = not hold
+        self._wake.set()
 
     def stop(self) -> None:
         """Ends the loop after the work that is under way; runners go on."""
@@ -83,23 +84,24 @@ class Reconcile:
                 await self._reap(run)
 
     async def run(self) -> None:
-        """Until `stop`. A failure in it ends the daemon: it must not run on half blind."""
+        """Until `stop`. What fails is logged and tried again at the next look: nothing is remembered in between."""
         async with asyncio.TaskGroup() as group:
             while not self._stopping:
                 self._wake.clear()
-                await self._look(group)
+                pause = INTERVAL
                 try:
-                    await asyncio.wait_for(self._wake.wait(), await self._pause())
+                    pause = await self._look(group)
+                except Exception:
+                    logger.exception("cannot look after the jobs; trying again")
+                try:
+                    await asyncio.wait_for(self._wake.wait(), pause)
                 except TimeoutError:
                     continue
             for work in self._busy.values():
                 work.cancel()
 
-    async def _pause(self) -> float:
-        due = await self._store.read(tasks.next_due)
-        return INTERVAL if due is None else min(INTERVAL, max(0.0, due - time.time()))
-
-    async def _look(self, group: asyncio.TaskGroup) -> None:
+    async def _look(self, group: asyncio.TaskGroup) -> float:
+        """Returns the seconds until there is something to do, if nothing happens before."""
         await self._release_retries()
         now = time.time()
         open_runs = {run.job_id: run for run in await self._store.read(runs.open_runs)}
@@ -114,13 +116,15 @@ class Reconcile:
                 await self._start_time_reached(job.id)
         for job_id in await self._startable():
             self._do(group, job_id, self._start(job_id))
+        due = await self._store.read(tasks.next_due)
+        return INTERVAL if due is None else min(INTERVAL, max(0.0, due - time.time()))
 
     def _do(self, group: asyncio.TaskGroup, job_id: str, work: Coroutine[None, None, None]) -> None:
         """One piece of work a job at a time; what is still to be done is seen at the next look."""
         if job_id in self._busy:
             work.close()
             return
-        task = group.create_task(work)
+        task = group.create_task(_supervised(job_id, work))
         self._busy[job_id] = task
         task.add_done_callback(lambda _: self._busy.pop(job_id, None))
 
@@ -159,7 +163,7 @@ class Reconcile:
             return
         assert identity is not None
         self._runners.watch(identity)
-        await self._dispatch.show(job)
+        self._dispatch.show(job)
         if pause_is_late(job, time.time(), self._rules.pause_timeout):
             self._dispatch.tell(job.id)
         if job.stop is not None and job.stop.force and self._force_is_due(job, run):
@@ -191,7 +195,7 @@ class Reconcile:
         folder = self._folder / "jobs" / run.job_id
         spool = await asyncio.to_thread(runners.spool, folder, run)
         mistake = await asyncio.to_thread(runners.mistake, folder, run)
-        end = RunEnd.START_FAILED if run.hello_time is None else RunEnd.LOST
+        end = self._end_of(run)
 
         def settle(tx: Transaction) -> Job:
             now = time.time()
@@ -210,8 +214,14 @@ class Reconcile:
             return settled
 
         settled = await self._store.write(settle)
+        self._dispatch.forget(run.job_id)
         logger.info("run %d of %s has ended: %s", run.number, run.job_id, settled.state)
         self.wake()
+
+    def _end_of(self, run: Run) -> RunEnd:
+        if self._dispatch.has_drained(run.job_id, run.number):
+            return RunEnd.FINISHED
+        return RunEnd.START_FAILED if run.hello_time is None else RunEnd.LOST
 
     # --- before a run ---
 
@@ -227,8 +237,10 @@ class Reconcile:
         if not self._starting or (self._folder / PAUSE_FILE).exists():
             return []
         queued, active = await self._store.read(lambda db: (queue.queued(db), queue.active_queues(db)))
-        waiting = [replace(job, held=job.held or job.job_id in self._busy) for job in queued]
-        return queueing.next_to_start(waiting, active, self._rules.limits)
+        # One whose start is under way has its slot already, though its row does not say so yet.
+        starting = [job.queue for job in queued if job.job_id in self._busy and not job.held]
+        waiting = [job for job in queued if job.job_id not in self._busy]
+        return queueing.next_to_start(waiting, [*active, *starting], self._rules.limits)
 
     async def _start_time_reached(self, job_id: str) -> None:
         await self._store.write(lambda tx: _start_time_reached(tx, job_id))
@@ -246,6 +258,8 @@ class Reconcile:
         if lost is not None:
             await self._store.write(lambda tx: _wait(tx, job_id, lost))
             return
+        if not self._starting:
+            return
         token, mark = runners.new_token(), runners.new_mark()
         run = await self._store.write(lambda tx: _record_start(tx, job_id, mark, token_hash(token)))
         if run is None:
@@ -261,6 +275,14 @@ class Reconcile:
             return
         process = (identity.pid, identity.start_ticks, identity.boot_id)
         await self._store.write(lambda tx: runs.identify(tx, job_id, run.number, *process))
+
+
+async def _supervised(job_id: str, work: Coroutine[None, None, None]) -> None:
+    """One job's trouble is no other's, and no reason to end: what is still to be done is tried again."""
+    try:
+        await work
+    except Exception:
+        logger.exception("cannot look after %s; trying again", job_id)
 
 
 def _start_time_reached(tx: Transaction, job_id: str) -> None:
@@ -302,8 +324,9 @@ def _not_started(tx: Transaction, job_id: str, run: Run, reason: Reason) -> None
     now = time.time()
     job = jobs.get(tx.connection, job_id)
     runs.close(tx, job_id, run.number, RunEnd.START_FAILED, now)
-    jobs.save(tx, replace(lifecycle.waiting(job, reason), activity_time=now))
-    event = Event("RUN_ENDED", now, "daemon", message=reason.message, from_state=job.state, to_state=JobState.WAITING)
+    settled = lifecycle.settle(job, from_json(job.definition_json), RunEnd.START_FAILED, reason, now)
+    jobs.save(tx, replace(settled, activity_time=now))
+    event = Event("RUN_ENDED", now, "daemon", message=reason.message, from_state=job.state, to_state=settled.state)
     events.append(tx, job_id, event)
 
 

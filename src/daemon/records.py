@@ -10,7 +10,7 @@ from milepost.common.wire import runner as wire
 from milepost.core import lifecycle
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Child, Event, Failure, Job, JobState, Reason, Report, Run, TaskRef
+from milepost.core.model import Child, Event, Failure, Job, JobState, Reason, Report, ReportKind, Run, TaskRef
 from milepost.daemon.store import children, events, jobs, reports, runs, saved
 from milepost.daemon.store.failures import is_of_storage
 from milepost.daemon.store.store import Transaction
@@ -104,11 +104,14 @@ def _take_in(
     """Records everything; what is superseded changes nothing and is returned."""
     now = time.time()
     superseded: list[TaskRef] = []
+    failed: list[Report] = []
     for chunk in received.children:
-        superseded.extend(_add_children(tx, job_id, definition, chunk, now))
+        void, unusable = _add_children(tx, job_id, definition, chunk, now)
+        superseded += void
+        failed += unusable[: 0 if failed else 1]
     for ref, state_json in received.saved:
         saved.put(tx, job_id, ref, state_json)
-    applied = reports.apply(tx, job_id, run_number, definition, received.reports, now, _jitter)
+    applied = reports.apply(tx, job_id, run_number, definition, (*failed, *received.reports), now, _jitter)
     if applied.failed_root is not None:
         _cannot_go_on(tx, jobs.get(tx.connection, job_id), applied.failed_root, now)
     return [*superseded, *applied.superseded]
@@ -116,16 +119,19 @@ def _take_in(
 
 def _add_children(
     tx: Transaction, job_id: str, definition: PipelineDefinition, chunk: pb.Children, now: float
-) -> list[TaskRef]:
+) -> tuple[list[TaskRef], list[Report]]:
+    """The task if it no longer counts, and a report of its failure if its children cannot be used."""
     ref = wire.ref_from_proto(chunk.task)
     given = [Child(child.key, child.payload_json) for child in chunk.children]
     try:
         children.add(tx, job_id, definition, ref, chunk.enumeration, chunk.first_position, given, now)
     except MilepostError as error:
-        if error.code is not Code.RUN_FENCED:
-            raise
-        return [ref]
-    return []
+        if error.code is Code.RUN_FENCED:
+            return [ref], []
+        # What it gave cannot be used: the enumeration has failed, and its own report will come too late.
+        failure = Failure("duplicate", "on_duplicate", error.message, remedy=error.remedy)
+        return [], [Report(ref, ReportKind.FAILED, now, now, failure=failure)]
+    return [], []
 
 
 def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> None:

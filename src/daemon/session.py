@@ -1,9 +1,9 @@
 """One attached runner: what it holds, what it is sent, and what it reported.
 
-Three loops share a session: `receive` reads the stream, `commit` records what was reported in batches of everything
-that came in during the last commit, `feed` hands out tasks into the runner's window. Handing out is not durable: an
-item that is out stands in the store as pending, and `held` keeps it from being handed out twice. After a new start of
-the daemon the runner's hello says what it holds.
+Its loops share a session and end with its stream: `receive` reads it, `commit` records what was reported in batches of
+everything that came in during the last commit, `feed` hands out tasks into the runner's window, `tell` says what is
+desired. Only these loops write to the stream: a caller that goes away must not leave half a message behind, and nobody
+but the session itself waits for a runner that does not read.
 """
 
 import asyncio
@@ -13,16 +13,15 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import NamedTuple
 
 from milepost.common.edges import edge
 from milepost.common.wire import runner as wire
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Job, PendingTask, ReportKind, Run, TaskRef
+from milepost.core.model import Job, PendingTask, Run, TaskRef
 from milepost.core.progress import RATE_WINDOW, Sample
+from milepost.daemon.feed import Feed
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.records import Received, Recorded, record
 from milepost.daemon.store import items, tasks
@@ -30,12 +29,8 @@ from milepost.daemon.store.store import Store
 from milepost.v1 import job_pb2
 from milepost.v1 import runner_service_pb2 as pb
 
-#: What a runner may hold: enough that it never waits for a page, little enough for its memory.
-WINDOW_TASKS = 4096
-WINDOW_BYTES = 16 * 1024 * 1024
-PAGE_TASKS = 1000
-PAGE_BYTES = 1024 * 1024
-GATHER_ROWS = 500
+GATHER_ROWS = 200
+GATHER_BYTES = 1024 * 1024
 #: A commit takes at most this many reports, so that one runner cannot hold up the others.
 COMMIT_REPORTS = 4000
 SAMPLE_INTERVAL = 0.5
@@ -46,46 +41,33 @@ Send = Callable[[pb.AttachResponse], Awaitable[None]]
 logger = logging.getLogger(__name__)
 
 
-class Held(NamedTuple):
-    """A task that was handed out. `size` in bytes counts against the window."""
-
-    step: int
-    epoch: int
-    size: int
-
-
-@dataclass
-class Cursor:
-    """How far the pending tasks of a step have been handed out; `dry` when the last look found no more."""
-
-    after_item: int = -1
-    dry: bool = False
-
-
 @dataclass
 class Session:
     job: Job
     run: Run
     definition: PipelineDefinition
-    folder: Path
     store: Store
     send: Send
     on_live: Callable[[str], None]
+    feed: Feed
+    #: As the welcome told it.
+    desired: pb.Desired
     live: Live = field(default_factory=Live)
-    held: dict[int, Held] = field(default_factory=dict)
-    held_bytes: int = 0
-    desired: pb.Desired = field(default_factory=pb.Desired)
     #: The last Desired.revision that the runner says is in force.
     in_force: int = -1
     gone: bool = False
+    #: Nothing executes any more and everything is reported: the runner ends in order.
+    drained: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._cursors = [Cursor() for _ in self.definition.steps]
         self._received: deque[pb.Batch] = deque()
         self._batch_came = asyncio.Event()
         self._room = asyncio.Event()
         self._feed_now = asyncio.Event()
+        self._tell_now = asyncio.Event()
+        self._told = self.desired
+        self._questions: deque[pb.Inspect] = deque()
         self._samples: dict[int, deque[Sample]] = {step.position: deque() for step in self.definition.steps}
         self._inspections: dict[int, asyncio.Future[pb.Inspection]] = {}
         self._room.set()
@@ -94,7 +76,8 @@ class Session:
     async def run_loops(self, requests: AsyncIterator[pb.AttachRequest]) -> None:
         """Until the runner closes the stream. Raises what the loops raise."""
         async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(self._commit_loop()), group.create_task(self._feed_loop())]
+            own = (self._commit_loop(), self._feed_loop(), self._tell_loop())
+            loops = [group.create_task(loop) for loop in own]
             await self._receive(requests)
             for loop in loops:
                 loop.cancel()
@@ -129,6 +112,7 @@ class Session:
         self.live = replace(
             before, in_flight=dict(heartbeat.in_flight_by_step), tasks=oldest, holding=heartbeat.holding
         )
+        self.drained = heartbeat.drained
         self.in_force = heartbeat.desired_revision
         if (before.in_flight, before.holding) != (self.live.in_flight, self.live.holding):
             self.on_live(self.job.id)
@@ -144,10 +128,13 @@ class Session:
         self.gone = True
         self._notify()
 
-    async def wait_holding(self, revision: int) -> None:
-        """Until the runner says that nothing starts any more, under this stop or a later one."""
-        while not self.gone and not (self.live.holding and self.in_force >= revision):
+    async def wait_holding(self, revision: int) -> bool:
+        """Until the runner says that nothing starts any more, under this stop or a later one. False: it went away."""
+        while not (self.live.holding and self.in_force >= revision):
+            if self.gone:
+                return False
             await self.changed.wait()
+        return True
 
     # --- recording ---
 
@@ -157,14 +144,13 @@ class Session:
             batches = self._take_batches()
             received = Received.from_batches(batches)
             result = await self._record(received)
-            self.job = result.job
             for part in received:
-                self._release(part)
-            self._drop(result.superseded)
+                self.feed.recorded(part)
+            self.feed.superseded(result.superseded)
+            self.set_desired(result.job)
             self._sample()
-            await self._send_ack(batches[-1].sequence, result.superseded)
-            await self.set_desired(self.job)
             self._feed_now.set()
+            await self._send_ack(batches[-1].sequence, result.superseded)
 
     @edge("session.send_ack")
     async def _send_ack(self, sequence: int, superseded: tuple[TaskRef, ...]) -> None:
@@ -186,55 +172,8 @@ class Session:
         self._room.set()
         return batches
 
-    def _release(self, received: Received) -> None:
-        """Forgets what has left the runner; looks again at steps that got something to do."""
-        left: set[tuple[int, bool]] = set()  # (step, whether the task succeeded there)
-        for report in received.reports:
-            step, item, epoch = report.ref
-            held = self.held.get(item)
-            if held is None or held.step != step or held.epoch != epoch:
-                continue
-            succeeded = report.kind is ReportKind.SUCCEEDED
-            following = self.definition.continues_in_runner(step) if succeeded else None
-            if following is not None:
-                self.held[item] = held._replace(step=following)
-                continue
-            self._forget(item, held)
-            left.add((step, succeeded))
-        self._look_again(left)
-        if received.children:
-            for cursor in self._cursors:
-                cursor.dry = False
-
-    def _drop(self, superseded: tuple[TaskRef, ...]) -> None:
-        for ref in superseded:
-            held = self.held.get(ref.item)
-            if held is not None and (held.step, held.epoch) == (ref.step, ref.epoch):
-                self._forget(ref.item, held)
-                self.look_everywhere()
-
-    def _forget(self, item: int, held: Held) -> None:
-        del self.held[item]
-        self.held_bytes -= held.size
-
-    def _look_again(self, left: set[tuple[int, bool]]) -> None:
-        """After tasks have left the runner, others may be pending than the cursors know."""
-        for step, succeeded in left:
-            following = self.definition.next_step(step)
-            if not succeeded:
-                self._cursors[step] = Cursor()
-            elif following is not None:
-                self._cursors[following] = Cursor()
-            children = self.definition.line_of_children(step)
-            if children is not None:
-                self._cursors[children.position].dry = False
-        for shape in self.definition.steps if left else ():
-            if self.definition.is_gated(shape.position):
-                self._cursors[shape.position] = Cursor()
-
     def look_everywhere(self) -> None:
         """Retries came due, or records were rewritten."""
-        self._cursors = [Cursor() for _ in self.definition.steps]
         self._feed_now.set()
 
     def _sample(self) -> None:
@@ -251,76 +190,48 @@ class Session:
 
     # --- handing out ---
 
-    async def set_desired(self, job: Job) -> None:
-        """Sends the level when it has changed. What was read before the job as we know it changes nothing."""
+    def set_desired(self, job: Job) -> None:
+        """What the runner is to reach is told by the session. What was read before the job as we know it is ignored."""
         if job.revision < self.job.revision:
             return
         self.job = job
-        wanted = desired_of(job, self.definition)
-        if wanted != self.desired:
-            self.desired = wanted
-            await self._send_desired(wanted)
+        self.desired = desired_of(job, self.definition)
+        if self.desired != self._told:
+            self._tell_now.set()
             self._feed_now.set()
+
+    async def _tell_loop(self) -> None:
+        while True:
+            await self._tell_now.wait()
+            self._tell_now.clear()
+            while self._questions:
+                await self._send_question(self._questions.popleft())
+            if self.desired != self._told:
+                self._told = self.desired
+                await self._send_desired(self.desired)
 
     @edge("session.send_desired")
     async def _send_desired(self, desired: pb.Desired) -> None:
         await self.send(pb.AttachResponse(desired=desired))
 
+    @edge("session.send_question")
+    async def _send_question(self, question: pb.Inspect) -> None:
+        await self.send(pb.AttachResponse(inspect=question))
+
     async def _feed_loop(self) -> None:
         while True:
             await self._feed_now.wait()
             self._feed_now.clear()
-            while await self._feed_page():
-                pass
-
-    async def _feed_page(self) -> bool:
-        """Sends one page; False when there is no room, nothing to send, or nothing may start."""
-        room = min(PAGE_TASKS, WINDOW_TASKS - len(self.held))
-        if self.desired.state != pb.DESIRED_STATE_RUN or self.desired.finished or room < 1:
-            return False
-        if self.held_bytes >= WINDOW_BYTES:
-            return False
-        for step in reversed(self.definition.steps):
-            cursor = self._cursors[step.position]
-            if cursor.dry:
-                continue
-            page = await self._next_page(step.position, cursor, room)
-            if page:
+            while self._may_start and (page := await self.feed.next_page(self.job)):
                 await self._send_page(page)
-                return True
-        return False
+
+    @property
+    def _may_start(self) -> bool:
+        return self.desired.state == pb.DESIRED_STATE_RUN and not self.desired.finished
 
     @edge("session.send_page")
     async def _send_page(self, page: Sequence[PendingTask]) -> None:
         await self.send(pb.AttachResponse(page=pb.Page(tasks=[wire.task_to_proto(task) for task in page])))
-
-    async def _next_page(self, step: int, cursor: Cursor, room: int) -> list[PendingTask]:
-        if not progress.is_open(self.definition, self.job.steps, step):
-            cursor.dry = True
-            return []
-        after = cursor.after_item
-        rows = await self.store.read(lambda db: tasks.pending(db, self.job.id, step, after, room))
-        if self._cursors[step] is not cursor:
-            return []  # it was reset meanwhile: the next round looks again
-        if len(rows) < room:
-            cursor.dry = True
-        page: list[PendingTask] = []
-        size = 0
-        for task in rows:
-            if size >= PAGE_BYTES:
-                cursor.dry = False
-                break
-            cursor.after_item = task.ref.item
-            if task.ref.item in self.held:
-                continue
-            bytes_of_task = _size(task)
-            size += bytes_of_task
-            self.held[task.ref.item] = Held(task.ref.step, task.ref.epoch, bytes_of_task)
-            self.held_bytes += bytes_of_task
-            page.append(task)
-        if not page and not cursor.dry:
-            self._feed_now.set()
-        return page
 
     @edge("session.answer_gather")
     async def _gather(self, request: pb.GatherRequest) -> None:
@@ -335,21 +246,17 @@ class Session:
         if rows is None:
             page = pb.GatherPage(request=request.request, error="The task no longer counts: it was retried or rewound.")
         else:
-            page = pb.GatherPage(
-                request=request.request,
-                rows=[_gather_row(row, self.definition) for row in rows],
-                next_cursor=rows[-1].item + 1 if len(rows) == GATHER_ROWS else 0,
-            )
+            page = _gather_page(request.request, rows, self.definition)
         await self.send(pb.AttachResponse(gather=page))
 
-    @edge("session.inspect")
     async def inspect(self) -> pb.Inspection | None:
         """Processes and stacks; None when the runner does not answer."""
         request = len(self._inspections) + time.monotonic_ns()
         answer: asyncio.Future[pb.Inspection] = asyncio.get_running_loop().create_future()
         self._inspections[request] = answer
         try:
-            await self.send(pb.AttachResponse(inspect=pb.Inspect(request=request)))
+            self._questions.append(pb.Inspect(request=request))
+            self._tell_now.set()
             return await asyncio.wait_for(answer, INSPECT_TIMEOUT)
         except TimeoutError:
             return None
@@ -366,8 +273,19 @@ def desired_of(job: Job, definition: PipelineDefinition) -> pb.Desired:
     return pb.Desired(state=pb.DESIRED_STATE_RUN, revision=job.stop_revision, finished=finished)
 
 
-def _size(task: PendingTask) -> int:
-    return 100 + len(task.payload_json) + len(task.saved_json) + sum(len(result) for _, result in task.previous)
+def _gather_page(request: int, rows: Sequence[items.GatherRow], definition: PipelineDefinition) -> pb.GatherPage:
+    """As many of the rows as fit into a message; the cursor says where the next page begins."""
+    page = pb.GatherPage(request=request)
+    size = 0
+    for row in rows:
+        message = _gather_row(row, definition)
+        size += message.ByteSize()
+        if page.rows and size > GATHER_BYTES:
+            break
+        page.rows.append(message)
+    if len(page.rows) < len(rows) or len(rows) == GATHER_ROWS:
+        page.next_cursor = page.rows[-1].item + 1
+    return page
 
 
 def _gather_row(row: items.GatherRow, definition: PipelineDefinition) -> pb.GatherRow:

@@ -191,6 +191,24 @@ def test_progress_starts_the_count_of_automatic_resumes_anew() -> None:
     assert lose(progressed, 1).auto_resume_count == 1
 
 
+def test_a_rewind_starts_the_count_of_automatic_resumes_anew() -> None:
+    rewound = decide(job(JobState.QUEUED, auto_resume_mark=10_000), Command.RESTART_FROM_STEP, ASKED, FREE).job
+    assert lose(rewound, 1).auto_resume_mark == 429
+    assert decide(job(auto_resume_mark=10_000), Command.RESTART_FROM_SCRATCH, ASKED, FREE).job.auto_resume_mark == 0
+
+
+def test_more_to_do_for_a_runner_that_ends_in_order_is_no_loss() -> None:
+    told_to_hold = job(runner_lost_policy=RunnerLostPolicy.HOLD)
+    after = settle(told_to_hold, CREATORS, RunEnd.FINISHED, None, 200.0)
+    assert (after.state, after.auto_resume_count, after.resume_count) == (JobState.QUEUED, 0, 0)
+
+
+def test_retry_waits_for_a_stop() -> None:
+    failing = cannot_go_on(job(), JobState.FAILED, Reason("TASK_FAILED", "No."), 150.0)
+    with pytest.raises(MilepostError, match="it is being stopped"):
+        decide(failing, Command.RETRY, ASKED, FREE)
+
+
 def test_a_job_told_to_hold_does_not_resume_by_itself() -> None:
     after = settle(job(runner_lost_policy=RunnerLostPolicy.HOLD), CREATORS, RunEnd.LOST, None, 200.0)
     assert after.state is JobState.FAILED
