@@ -20,6 +20,8 @@ from milepost.core.errors import Code, MilepostError
 
 MAX_STEPS = 100
 MAX_NAME = 64
+MAX_SECONDS = 10 * 365 * 86400.0
+MAX_FACTOR = 1000.0
 _STEP_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -234,7 +236,7 @@ def _step(position: int, data: Mapping[str, Any]) -> StepDefinition:  # Any: a J
         retry=RetryPolicy(
             attempts=_whole(retry, "attempts", 1, 1000, RetryPolicy.attempts),
             base=_positive("retry.base", retry.get("base", RetryPolicy.base), zero=True),
-            factor=_positive("retry.factor", retry.get("factor", RetryPolicy.factor)),
+            factor=_positive("retry.factor", retry.get("factor", RetryPolicy.factor), MAX_FACTOR),
             cap=_positive("retry.cap", retry.get("cap", RetryPolicy.cap), zero=True),
         ),
         fingerprint=str(data.get("fingerprint", "")),
@@ -282,9 +284,11 @@ def _whole(data: Mapping[str, Any], field: str, low: int, high: int, default: in
     return value
 
 
-def _positive(field: str, value: object, *, zero: bool = False) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not (value > 0 or (zero and value == 0)):
-        raise ValueError(f"{field} {value!r} is not a positive number of seconds")
+def _positive(field: str, value: object, most: float = MAX_SECONDS, *, zero: bool = False) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{field} {value!r} is not a number")
+    if not (0 < value <= most or (zero and value == 0)):
+        raise ValueError(f"{field} {value!r} is not a positive number up to {most:g}")
     return float(value)
 
 
