@@ -203,12 +203,19 @@ def _read(path: Path) -> str:
 
 @asynccontextmanager
 async def real_daemon(**settings: str) -> AsyncIterator[RealDaemon]:
-    """The folder has a short path: a socket's may have 107 bytes. `settings`: MILEPOST_ variables."""
+    """`settings`: MILEPOST_ variables."""
+    async with daemon_to_be(**settings) as daemon:
+        await daemon.start()
+        yield daemon
+
+
+@asynccontextmanager
+async def daemon_to_be(**settings: str) -> AsyncIterator[RealDaemon]:
+    """Not started. The folder has a short path: a socket's may have 107 bytes."""
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="mp-"))
     daemon = RealDaemon(folder)
     daemon.settings.update(settings)
     try:
-        await daemon.start()
         yield daemon
     finally:
         await daemon.close()

@@ -1,0 +1,92 @@
+"""A kill before and after every edge. The quick profile kills at the first passing in the quickest scenario, and at the
+last one in the slower scenarios where the outcome of a task is on its way; `MILEPOST_CRASH_PROFILE=long` at every one.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.drill import Kill
+from tests.crash.edges import NOT_PASSED, names
+from tests.crash.scenarios import SCENARIOS, play
+
+LONG = os.environ.get("MILEPOST_CRASH_PROFILE") == "long"
+#: How often each place is passed, by scenario.
+Passings = dict[str, dict[str, int]]
+#: Where what a task came to is on its way to the record, or a run comes and goes.
+ON_THE_WAY = (
+    "store.commit",
+    "session.send_ack",
+    "session.send_page",
+    "runners.start",
+    "runners.end_tree",
+    "link.write",
+    "worker.send",
+    "channel.write",
+    "artefacts.rename",
+)
+
+
+@pytest.fixture(scope="session")
+def passings(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Passings:
+    """Recorded once, whichever of the test processes comes first."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base if worker_id == "master" else base.parent
+    with (folder / "passings.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        file = folder / "passings.json"
+        if not file.exists():
+            import asyncio
+
+            file.write_text(json.dumps({name: asyncio.run(play(name)).passed for name in SCENARIOS}))
+        recorded: Passings = json.loads(file.read_text())
+        return recorded
+
+
+def kills(recorded: Passings, name: str, phase: str) -> Iterator[tuple[str, Kill]]:
+    """What is tried: (scenario, kill)."""
+    places = sorted({place for passed in recorded.values() for place in passed if _is_of(place, name, phase)})
+    for place in places:
+        scenarios = [scenario for scenario in SCENARIOS if place in recorded[scenario]]
+        if LONG:
+            for scenario in scenarios:
+                yield from ((scenario, Kill(place, number)) for number in range(1, recorded[scenario][place] + 1))
+            continue
+        yield scenarios[0], Kill(place, 1)
+        if name in ON_THE_WAY and "journey" in scenarios:
+            last = recorded["journey"][place]
+            yield from (("journey", Kill(place, number)) for number in sorted({2, last}) if number <= last)
+
+
+def _is_of(place: str, name: str, phase: str) -> bool:
+    return place.partition(".")[2] == f"{name}:{phase}"
+
+
+def test_every_edge_is_passed(passings: Passings) -> None:
+    passed = {place.partition(".")[2].partition(":")[0] for counts in passings.values() for place in counts}
+    assert names() - passed == NOT_PASSED.keys()
+
+
+@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.parametrize("phase", ["before", "after"])
+@pytest.mark.parametrize("name", sorted(names() - NOT_PASSED.keys()))
+async def test_a_kill_at(passings: Passings, name: str, phase: str) -> None:
+    tried = list(kills(passings, name, phase))
+    for scenario, kill in tried:
+        try:
+            drill = await play(scenario, kill)
+        except BaseException as error:
+            error.add_note(f"in the scenario {scenario!r}, killed at {kill}")
+            raise
+        # How often what depends on time is passed differs; the first passing is always there.
+        assert drill.has_fired or kill.number > 1, f"{kill} was never reached in {scenario!r}"
+    assert tried, "recorded nowhere"
+
+
+def test_the_twins_are_the_same(request: pytest.FixtureRequest) -> None:
+    source = Path(request.config.rootpath) / "src"
+    assert (source / "common" / "edges.py").read_text() == (source / "sdk" / "edges.py").read_text()
