@@ -17,6 +17,7 @@ from pathlib import Path
 import milepost
 from milepost.common import paths
 from milepost.common.client import Client, is_listening
+from milepost.common.processes import MARK_VARIABLE
 from milepost.common.settings import Settings
 from milepost.core.errors import Code, MilepostError
 
@@ -51,8 +52,8 @@ async def ensure_daemon(settings: Settings, environ: Mapping[str, str]) -> Start
 def _start(
     settings: Settings, environ: Mapping[str, str], log: Path
 ) -> "tuple[Started, subprocess.Popen[bytes] | None]":
-    # A daemon started from inside a job must not be taken for a process of that job's run.
-    clean = {name: value for name, value in environ.items() if name != "MILEPOST_RUN"}
+    # From inside a job it is a descendant of that job's run: only another mark, the empty one, says that it is not.
+    clean = {**environ, MARK_VARIABLE: ""}
     with_manager = _user_manager_answers(environ)
     warning = "" if _lingers(environ) else "It ends when you log out: `loginctl enable-linger` keeps it."
     if with_manager and _serves_default_folder(settings, environ) and _unit_installed(environ):

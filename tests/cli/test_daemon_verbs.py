@@ -4,12 +4,15 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from milepost.common.processes import identify, kill_tree
 from milepost.core.model import JobState
 from tests.support.cli import run_cli
 from tests.support.daemon import ROOT, RealDaemon, state_of
@@ -104,3 +107,31 @@ async def test_what_becomes_of_running_jobs(daemon: RealDaemon, mode: str, state
     assert bool(left) is (mode == "--leave")
     await daemon.start()
     assert state_of(await daemon.job(job.id)) in ({state} if mode != "--pause" else {state, JobState.COMPLETED})
+
+
+#: A runner in small: a subreaper below which the daemon is started, and which goes on.
+LEADER = """
+import ctypes, subprocess, sys, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+subprocess.run([sys.executable, "-m", "milepost.cli.main", "daemon", "start"], check=True, stdout=subprocess.DEVNULL)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+async def test_a_daemon_that_was_started_from_inside_a_job_survives_the_job(environment: dict[str, str]) -> None:
+    mark = f"test-{os.getpid()}-inside"
+    leader = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        LEADER,
+        env={**environment, "MILEPOST_RUN": mark},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert leader.stdout is not None
+    assert await leader.stdout.readline() == b"ready\n"
+    pid = (await run_cli(environment, "daemon", "status", "--json")).document["pid"]
+    assert await asyncio.to_thread(kill_tree, mark, identify(leader.pid), 10) == []
+    await leader.wait()
+    assert (await run_cli(environment, "daemon", "status", "--json")).document["pid"] == pid
