@@ -34,6 +34,8 @@ _REFUSALS = frozenset(
         grpc.StatusCode.UNAUTHENTICATED,
         grpc.StatusCode.NOT_FOUND,
         grpc.StatusCode.FAILED_PRECONDITION,
+        # What it was told would be told again.
+        grpc.StatusCode.INVALID_ARGUMENT,
     }
 )
 
@@ -60,7 +62,7 @@ class Attachment:
         try:
             response = await self._stream.read()
         except aio.AioRpcError as error:
-            raise _judged(error) from error
+            raise _judged(error.code(), error.details()) from error
         if not isinstance(response, pb.AttachResponse):
             raise LinkLost("the daemon closed the stream")
         return response
@@ -71,9 +73,9 @@ class Attachment:
         try:
             await self._stream.write(request)
         except aio.AioRpcError as error:
-            raise _judged(error) from error
-        except asyncio.InvalidStateError as error:
-            raise LinkLost("the stream has ended") from error
+            raise _judged(error.code(), error.details()) from error
+        except asyncio.InvalidStateError as error:  # the stream has ended
+            raise _judged(await self._stream.code(), await self._stream.details()) from error
 
     def close(self) -> None:
         self._stream.cancel()
@@ -123,6 +125,6 @@ async def _send_hello(attachment: Attachment, hello: pb.Hello) -> None:
     await attachment.write(pb.AttachRequest(hello=hello))
 
 
-def _judged(error: aio.AioRpcError) -> LinkLost | Refused:
-    text = f"{error.code().name}: {error.details()}"
-    return Refused(text) if error.code() in _REFUSALS else LinkLost(text)
+def _judged(code: grpc.StatusCode, details: str | None) -> LinkLost | Refused:
+    text = f"{code.name}: {details}"
+    return Refused(text) if code in _REFUSALS else LinkLost(text)

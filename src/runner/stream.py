@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Callable
 
@@ -11,6 +12,10 @@ from milepost.runner.outbox import Outbox
 from milepost.v1 import runner_service_pb2 as pb
 
 _LOG = logging.getLogger(__name__)
+
+#: Seconds: a stream that breaks sooner was no good, and the longest pause after a row of those.
+_SHORT_LIVED = 1.0
+_LONGEST_PAUSE = 1.0
 
 
 class Stream:
@@ -35,8 +40,11 @@ class Stream:
         on_lost: Callable[[], None],
     ) -> None:
         """Does not return. Raises Refused."""
+        clock = asyncio.get_running_loop().time
+        short_lived = 0
         while True:
             attachment = await self._link.attach(hello)
+            begun = clock()
             self.is_attached = True
             try:
                 self.outbox.send_again()
@@ -47,6 +55,9 @@ class Stream:
                 self.is_attached = False
                 attachment.close()
             on_lost()
+            short_lived = short_lived + 1 if clock() - begun < _SHORT_LIVED else 0
+            if short_lived:
+                await asyncio.sleep(_pause(short_lived))
 
     def beat(self) -> None:
         self.is_heartbeat_due = True
@@ -97,3 +108,9 @@ class Stream:
         if batch := self.outbox.next_batch():
             return pb.AttachRequest(batch=batch)
         return None
+
+
+def _pause(short_lived: int) -> float:
+    """Seconds, after so many streams in a row that were short-lived."""
+    longest = min(_LONGEST_PAUSE, 0.05 * 2.0 ** min(short_lived, 10))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads runners; nothing secret hangs on it

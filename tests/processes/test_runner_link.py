@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,54 @@ class RefusingDaemon(FakeDaemon):
     ) -> AsyncIterator[pb.AttachResponse]:
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not this run")
         yield pb.AttachResponse()
+
+
+class BreakingDaemon(FakeDaemon):
+    """Welcomes a runner, and ends the stream at its first word after that."""
+
+    def __init__(self, socket: Path, welcome: pb.Welcome, status: grpc.StatusCode, times: int) -> None:
+        super().__init__(socket, welcome)
+        self.status = status
+        self.times = times
+
+    async def Attach(  # noqa: N802 (the name of the RPC)
+        self, request_iterator: AsyncIterator[pb.AttachRequest], context: Any
+    ) -> AsyncIterator[pb.AttachResponse]:
+        if len(self.hellos) == self.times:
+            async for response in super().Attach(request_iterator, context):
+                yield response
+        self._hear(await anext(request_iterator))
+        yield pb.AttachResponse(welcome=self.welcome)
+        await anext(request_iterator)
+        await context.abort(self.status, "the stream is broken")
+
+
+async def test_streams_that_break_again_and_again_are_not_attached_at_once(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    prepare(daemon, "true")
+    await daemon.stop()
+    breaking = BreakingDaemon(daemon.socket, daemon.welcome, grpc.StatusCode.INTERNAL, times=6)
+    await breaking.start()
+    begun = time.monotonic()
+    runner = start_runner()
+    await breaking.until(lambda: len(breaking.hellos) == 7)
+    # The pauses add up to this at least, whatever the machine does.
+    assert time.monotonic() - begun > 1.5
+    breaking.desire(pb.DESIRED_STATE_RUN, finished=True)
+    assert await runner.ended() == 0
+    await breaking.stop()
+
+
+async def test_a_runner_whose_words_are_refused_ends(daemon: FakeDaemon, start_runner: Start) -> None:
+    prepare(daemon, "true")
+    await daemon.stop()
+    breaking = BreakingDaemon(daemon.socket, daemon.welcome, grpc.StatusCode.INVALID_ARGUMENT, times=1000)
+    await breaking.start()
+    runner = start_runner()
+    assert await runner.ended() == 4
+    await breaking.stop()
+    assert len(breaking.hellos) == 1
 
 
 async def test_sigterm_holds_and_a_second_one_stops(daemon: FakeDaemon, folder: Path, start_runner: Start) -> None:
