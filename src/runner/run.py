@@ -147,13 +147,16 @@ class Run:
             return
         self._exit_code = ExitCode.MISTAKE
         _LOG.error("the pipeline cannot be run: %s %s", mistake.message, mistake.remedy)
-        mistake.write(self._identity.log_folder / f"run-{self._identity.number}.mistake.json")
         now = now_us()
         for task in self._ledger.waiting():
             returned = Result(0, pb.REPORT_KIND_RETURNED, start_us=now, end_us=now)
             self._stream.outbox.report(task.ref, returned)
         self._ledger.release_waiting()
         self._limit(Level.STOP, "The pipeline cannot be run.")
+        try:
+            mistake.write(self._identity.log_folder / f"run-{self._identity.number}.mistake.json")
+        except OSError:
+            _LOG.exception("the mistake could not be written down for the daemon")
 
     def _leave_undelivered(self) -> None:
         self._may_leave_undelivered = True

@@ -297,6 +297,18 @@ async def test_a_pipeline_that_cannot_be_run(
     assert set(kinds(daemon).values()) <= {"RETURNED"}
 
 
+async def test_a_mistake_that_cannot_be_written_ends_the_run_all_the_same(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    prepare(daemon, folder, "import no_such_module", step("any"))
+    (folder / "logs" / "run-1.mistake.json").mkdir(parents=True)  # as on a full disk: nothing can be written there
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out([task(1)])
+    assert await runner.ended() == 3
+    assert "no_such_module" in runner.log.read_text()
+
+
 async def test_an_interpreter_that_is_not_there(daemon: FakeDaemon, folder: Path, start_runner: Start) -> None:
     prepare(daemon, folder, "", step("any"))
     daemon.welcome.python = "/no/such/python"
