@@ -75,12 +75,15 @@ class Session:
 
     async def run_loops(self, requests: AsyncIterator[pb.AttachRequest]) -> None:
         """Until the runner closes the stream. Raises what the loops raise."""
-        async with asyncio.TaskGroup() as group:
-            own = (self._commit_loop(), self._feed_loop(), self._tell_loop())
-            loops = [group.create_task(loop) for loop in own]
-            await self._receive(requests)
-            for loop in loops:
-                loop.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                own = (self._commit_loop(), self._feed_loop(), self._tell_loop())
+                loops = [tasks.create_task(loop) for loop in own]
+                await self._receive(requests)
+                for loop in loops:
+                    loop.cancel()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group  # the stream ends with the first one's status
 
     # --- what the runner says ---
 

@@ -2,7 +2,8 @@
 
 The last batch grows until it is sent; from then on its number and content are fixed, also over a reconnect. At most two
 are on the way, so a batch is what finished while the ones before it travelled. Within a batch the daemon applies saved
-states and children before reports, so a task's report never overtakes what the task gave before.
+states and children before reports, so a task's report never overtakes what the task gave before; and what the item's
+next task gives begins a new batch, so that it does not overtake that report.
 """
 
 from collections import deque
@@ -34,6 +35,7 @@ class _Outgoing:
         self.is_sealed = False
         self.on_durable: list[Callable[[], None]] = []
         self.done: list[Ref] = []
+        self.reported_items: set[int] = set()
 
     def has_room(self, size: int) -> bool:
         return not self.is_sealed and self.entries < MAX_ENTRIES and self.bytes + size <= MAX_BYTES
@@ -59,6 +61,7 @@ class Outbox:
         if size > MAX_ENTRY:
             result, size = _too_large(result, size), _ENTRY_OVERHEAD
         outgoing = self._room(size)
+        outgoing.reported_items.add(ref.item)
         if result.kind in _FOR_GOOD:
             outgoing.done.append(ref)
             self.done.add(ref)
@@ -79,6 +82,7 @@ class Outbox:
     def children(
         self, ref: Ref, enumeration: int, first: int, children: Children, on_durable: Callable[[], None]
     ) -> None:
+        self._begin_behind_reports_of(ref.item)
         outgoing = self._room(_ENTRY_OVERHEAD + _size(children))
         outgoing.batch.children.add(
             task=ref.message(), enumeration=enumeration, first_position=first, children=_messages(children)
@@ -87,6 +91,7 @@ class Outbox:
         self._wake()
 
     def saved(self, ref: Ref, state_json: str, on_durable: Callable[[], None]) -> None:
+        self._begin_behind_reports_of(ref.item)
         outgoing = self._room(_ENTRY_OVERHEAD + len(state_json))
         outgoing.batch.saved.add(task=ref.message(), state_json=state_json)
         outgoing.on_durable.append(on_durable)
@@ -131,6 +136,10 @@ class Outbox:
 
     def batches(self) -> Iterator[pb.Batch]:
         return (outgoing.batch for outgoing in self._batches)
+
+    def _begin_behind_reports_of(self, item: int) -> None:
+        if self._batches and item in self._batches[-1].reported_items:
+            self._batches[-1].is_sealed = True
 
     def _room(self, size: int) -> _Outgoing:
         """The batch that takes an entry of this size."""

@@ -202,10 +202,6 @@ class Run:
         assert own is not None
         outbox = self._stream.outbox
         unconfirmed = (report.task for batch in outbox.batches() for report in batch.reports)
-        # Where an item went on in the runner, the daemon may still stand at the task before: it is told of that one
-        # only, for it would call the next one void.
-        went_on = {(ref.item, ref.epoch) for ref in outbox.done}
-        held = (ref.message() for ref in self._ledger.held if (ref.item, ref.epoch) not in went_on)
         return pb.Hello(
             job_id=self._identity.job_id,
             run=self._identity.number,
@@ -213,7 +209,7 @@ class Run:
             pid=own.pid,
             process_start_ticks=own.start_ticks,
             boot_id=own.boot_id,
-            held=[*held, *unconfirmed],
+            held=[*unconfirmed, *(ref.message() for ref in self._ledger.held)],
             next_sequence=outbox.first_sequence,
         )
 
