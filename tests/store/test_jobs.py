@@ -227,6 +227,22 @@ async def test_a_request_has_one_answer(store: Store) -> None:
     assert refusal.value.code is Code.REQUEST_ID_REUSED
 
 
+async def test_old_requests_are_forgotten(store: Store) -> None:
+    async def remember(request_id: str, now: float) -> None:
+        await store.write(lambda tx: requests.remember(tx, request_id, "PauseJob", "hash", b"answer", now))
+
+    async def known() -> list[str]:
+        return await store.read(lambda db: [row[0] for row in db.execute("SELECT id FROM request ORDER BY time")])
+
+    for number in range(30):
+        await remember(f"old-{number}", float(number))
+    await remember("recent", 100.0)
+    await remember("new", 99.0 + requests.KEPT)
+    assert await known() == [*(f"old-{number}" for number in range(20, 30)), "recent", "new"]
+    await remember("newer", 99.0 + requests.KEPT)
+    assert set(await known()) == {"recent", "new", "newer"}
+
+
 async def test_a_pipeline_without_items_counts_its_steps(store: Store) -> None:
     definition = factories.pipeline(factories.step("plan"), factories.step("write", gives=Gives.ONE))
     stored = await store.write(lambda tx: jobs.insert(tx, factories.job(definition=definition), definition))

@@ -1,4 +1,4 @@
-"""Requests that may be sent again: the same id has one effect and one answer."""
+"""Requests that may be sent again: the same id has one effect and one answer, for a week."""
 
 import sqlite3
 
@@ -7,6 +7,10 @@ from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("requests")
+
+KEPT = 7 * 86400.0
+#: More than one, so that those of a busy time do not stay for ever; few, because somebody waits.
+_FORGOTTEN_AT_ONCE = 20
 
 
 def recall(db: sqlite3.Connection, request_id: str, payload_hash: str) -> bytes | None:
@@ -24,5 +28,6 @@ def recall(db: sqlite3.Connection, request_id: str, payload_hash: str) -> bytes 
 
 
 def remember(tx: Transaction, request_id: str, rpc: str, payload_hash: str, response: bytes, now: float) -> None:
-    """In the same transaction as the request's effect."""
+    """In the same transaction as the request's effect. Some of those that are older than KEPT are forgotten."""
+    tx.execute(_QUERIES.forget, (now - KEPT, _FORGOTTEN_AT_ONCE))
     tx.execute(_QUERIES.insert, (request_id, rpc, payload_hash, response, now))

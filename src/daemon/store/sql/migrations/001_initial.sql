@@ -234,6 +234,7 @@ CREATE TABLE request (
     response BLOB NOT NULL,
     time REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX request_time ON request (time);
 
 -- A rewriting of rows that is done in parts. `cursor`: the highest item done; -1 at the start.
 CREATE TABLE operation (
