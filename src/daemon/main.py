@@ -214,9 +214,10 @@ async def _serve(settings: Settings) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.hub.run())
             group.create_task(daemon.reconcile.run())
-            group.create_task(_stop_in_order(daemon, server))
             await server.start()
             logger.info("serving %s on %s", settings.state_dir, socket)
+            # Not before: gRPC crashes when a server is stopped that has not been started.
+            group.create_task(_stop_in_order(daemon, server))
     finally:
         await store.close()
 

@@ -525,6 +525,15 @@ async def test_a_second_daemon_on_the_same_folder(daemon: RealDaemon) -> None:
     await assert_serves(daemon)
 
 
+async def test_a_daemon_that_is_told_to_stop_as_soon_as_it_listens() -> None:
+    async with no_daemon() as daemon:
+        for _ in range(6):
+            await daemon.start()
+            assert daemon.terminate() == 0
+        await daemon.start()
+        await assert_serves(daemon)
+
+
 async def test_a_store_of_a_newer_schema() -> None:
     async with no_daemon() as daemon:
         store = daemon.state / "store.db"
