@@ -93,7 +93,7 @@ def test_every_exception_is_one() -> None:
     ],
 )
 def test_it_sees(line: str) -> None:
-    code = "async def f():\n    {}\n@edge('x')\nasync def g():\n    {}\n".format(line, line)
+    code = f"async def f():\n    {line}\n@edge('x')\nasync def g():\n    {line}\n"
     assert [(function, number) for function, number, _ in sites(ast.parse(code))] == [("f", 2)]
 
 

@@ -124,10 +124,11 @@ def _is_completed(job: job_pb2.Job) -> bool:
 SCENARIOS = {"brief": brief, "journey": journey, "spooled": spooled}
 
 
-async def play(scenario: str, kill: Kill | None = None) -> Drill:
-    """The whole drill, on a daemon of its own, with everything checked."""
+async def play(scenario: str, kill: Kill | None = None, module: str = "milepost.daemon.main") -> Drill:
+    """The whole drill, on a daemon of its own (started as this module), with everything checked."""
     settings = {"MILEPOST_RUNNER_LEASE": "1"} if scenario == "spooled" else {}
     async with drill(kill, **settings) as played:
+        played.daemon.module = module
         await SCENARIOS[scenario](played)
         played.passed = played.passings
     return played
