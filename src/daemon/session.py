@@ -177,6 +177,7 @@ class Session:
 
     def look_everywhere(self) -> None:
         """Retries came due, or records were rewritten."""
+        self.feed.look_everywhere()
         self._feed_now.set()
 
     def _sample(self) -> None:
