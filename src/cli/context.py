@@ -1,11 +1,15 @@
 """What every verb works with: settings, the terminal, and the way to the daemon."""
 
 import os
+import re
+import shlex
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import milepost
 from milepost.cli.text import Cell, Paint, safe_lines, table
@@ -14,6 +18,8 @@ from milepost.common.client import Client, is_listening
 from milepost.common.settings import Settings
 from milepost.core.errors import MilepostError
 
+#: "milepost" where a verb follows it.
+_COMMAND = re.compile(r"\bmilepost(?= [a-z-]+)")
 CLIENT_NAME = f"cli/{milepost.__version__}"
 
 
@@ -65,7 +71,21 @@ class Context:
         message = safe_lines(error.message)
         self.say(f"error: {subject}: {message}" if subject else f"error: {message}")
         if error.remedy:
-            self.say(f"next: {safe_lines(error.remedy)}")
+            self.say(f"next: {self.as_called(safe_lines(error.remedy))}")
+
+    def as_called(self, advice: str) -> str:
+        """Commands in a piece of advice, written so that they work here: with this program's path and its flags."""
+        return _COMMAND.sub(lambda _: self._program, advice)
+
+    @property
+    def _program(self) -> str:
+        given = Path(sys.argv[0])
+        on_path = given.name != "milepost" or shutil.which("milepost") == str(given)
+        program = ["milepost" if on_path else str(given)]
+        for name, flag in (("state_dir", "--state-dir"), ("socket", "--socket")):
+            if self.settings.sources.get(name) == "flag":
+                program += [flag, _shortest(Path(getattr(self.settings, name)))]
+        return shlex.join(program)
 
     def confirm(self, question: str) -> bool:
         """Asks where a person can answer and has not said --yes; elsewhere the command itself is the answer."""
@@ -104,6 +124,12 @@ class Context:
         if started.warning:
             self.say(f"warning: {started.warning}")
         return True
+
+
+def _shortest(path: Path) -> str:
+    """As a person would write it from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def environment() -> Mapping[str, str]:

@@ -128,11 +128,13 @@ def _out_actions(context: Context, job: job_pb2.Job) -> None:
     if not allowed:
         return
     context.out("\nyou can")
-    for action in allowed:
+    lines = [context.as_called(command_line(action, job.id)) for action in allowed]
+    width = max(len(line) for line in lines)
+    for action, line in zip(allowed, lines, strict=True):
         mark = "*" if action.recommended else " "
-        context.out(f" {mark} {command_line(action, job.id):<44}{safe(action.effect)}")
+        context.out(f" {mark} {line:<{width}}  {safe(action.effect)}")
     if state_name(job) == "COMPLETED":
-        context.out(f"   milepost results {job.id}")
+        context.out(context.as_called(f"   milepost results {job.id}"))
 
 
 _COMMAND_LINES = {

@@ -113,7 +113,7 @@ async def follow(
     if follower.hung_up:
         return Exit.DONE
     if follower.detached:
-        context.say(f"Detached; {job.id} goes on. To follow it again: milepost attach {job.id}")
+        context.say(context.as_called(f"Detached; {job.id} goes on. To follow it again: milepost attach {job.id}"))
         return Exit.DONE
     tell_end(context, follower.job)
     asked_for = follower.interrupted and state_name(follower.job) in ("PAUSED", "CANCELLED")
@@ -233,7 +233,7 @@ def tell_end(context: Context, job: job_pb2.Job) -> None:
         context.out(f"  reason    {reason_words(job.reason)}")
     context.out(f"  folder    {safe(job.folder)}")
     for advice in next_steps(job):
-        context.out(f"  next      {advice}")
+        context.out(f"  next      {context.as_called(advice)}")
     sys.stdout.flush()
 
 

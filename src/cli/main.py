@@ -99,7 +99,12 @@ def _run(given: list[str]) -> Exit:
         )
     settings = load_settings({"state_dir": parsed.state_dir, "socket": parsed.socket}, environment())
     verb: Verb = getattr(parsed, "verb", _overview)
-    return asyncio.run(_finished(verb(Context(parsed, settings, environment()))))
+    context = Context(parsed, settings, environment())
+    try:
+        return asyncio.run(_finished(verb(context)))
+    except MilepostError as error:
+        advice = context.as_called(error.remedy)
+        raise MilepostError(error.code, error.message, advice, error.metadata) from error
 
 
 async def _overview(context: Context) -> Exit:

@@ -84,15 +84,17 @@ async def _changed_since(client: Client, token: str) -> tuple[list[job_pb2.Job],
 def _out_section(context: Context, title: str, jobs: list[job_pb2.Job], *, with_advice: bool = False) -> None:
     now = time.time()
     context.out(context.paint("bold", title))
-    rows = [_row(job, now, with_advice=with_advice) for job in jobs[:MOST]]
+    rows = [_row(context, job, now, with_advice=with_advice) for job in jobs[:MOST]]
     context.out_table(["ID", "STATE", "NAME", "PROGRESS", "WHEN", "DO" if with_advice else ""], rows)
     if len(jobs) > MOST:
         context.out(f"and {len(jobs) - MOST} more: milepost ls")
 
 
-def _row(job: job_pb2.Job, now: float, *, with_advice: bool) -> list[Cell | str]:
+def _row(context: Context, job: job_pb2.Job, now: float, *, with_advice: bool) -> list[Cell | str]:
     when = f"{seconds_words(now - unix_seconds(job.activity_time))} ago"
-    last = advice(job) if with_advice else reason_words(job.reason) if state_name(job) == "FAILED" else ""
+    last = reason_words(job.reason) if state_name(job) == "FAILED" else ""
+    if with_advice:
+        last = context.as_called(advice(job))
     return [job.id, state_cell(job), safe(job.name), counts_words(job.counts), when, last]
 
 
