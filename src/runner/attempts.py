@@ -333,7 +333,7 @@ class Attempts:
         match frame["type"]:
             case "done":
                 for result in frames.results(frame):
-                    self._finish(self._ended(worker, result.id), result)
+                    self._finish(self._ended(worker, result), result)
                 self._on_change()
             case "items":
                 self._pass_children(worker, frame)
@@ -354,11 +354,13 @@ class Attempts:
             case other:
                 raise FrameError(f"frames of type {other!r} are not known")
 
-    def _ended(self, worker: Worker, number: int) -> Attempt:
-        attempt = worker.attempts.pop(number, None)
+    def _ended(self, worker: Worker, result: Result) -> Attempt:
+        attempt = worker.attempts.get(result.id)
         if attempt is None:
-            raise FrameError(f"the task {number} is not executing in it")
-        return attempt
+            raise FrameError(f"the task {result.id} is not executing in it")
+        if result.folder not in ("", self._job.attempt_folder(attempt.task, attempt.id)):
+            raise FrameError(f"the folder {result.folder!r} is not that of the task {result.id}")
+        return worker.attempts.pop(result.id)
 
     def _attempt(self, worker: Worker, frame: Frame) -> Attempt:
         attempt = worker.attempts.get(frames.whole(frame, "id"))
@@ -376,7 +378,7 @@ class Attempts:
     def _pass_saved(self, worker: Worker, frame: Frame) -> None:
         acknowledgement = {"type": "saved_ack", "request": frames.whole(frame, "request")}
         ref = self._attempt(worker, frame).task.ref
-        self._outbox.saved(ref, frames.text(frame, "state"), lambda: worker.send(acknowledgement))
+        self._outbox.saved(ref, frames.saved_state(frame), lambda: worker.send(acknowledgement))
 
 
 def _result(attempt: Attempt, kind: "pb.ReportKind.ValueType", failure: pb.TaskFailure | None = None) -> Result:

@@ -297,6 +297,54 @@ async def test_a_pipeline_that_cannot_be_run(
     assert set(kinds(daemon).values()) <= {"RETURNED"}
 
 
+#: A worker in no language of ours: the first one answers its task with a word that is none, the next one as it should.
+STRANGER = """#!{python}
+import json, os, socket, sys
+channel = socket.socket(fileno=int(sys.argv[3])).makefile("rw")
+channel.readline()
+channel.write('{{"type":"ready","pid":1,"version":"1"}}\\n')
+channel.flush()
+for line in channel:
+    frame = json.loads(line)
+    if frame["type"] == "tasks":
+        number, place = frame["tasks"][0][0], frame["tasks"][0][9]
+        right = '{{"type":"done","results":[[%d,"SUCCEEDED","","7",1,2,"%s",null]]}}' % (number, place)
+        said = right if os.path.exists("wrong") else {wrong}
+        open("wrong", "w").close()
+        channel.write(said + "\\n")
+        channel.flush()
+    elif frame["type"] == "end":
+        break
+"""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["'[' * 100_000", "right.replace('items/', 'items/../')", '\'{"type":"save","state":"%s"}\' % (\'1\' * 70_000)'],
+    ids=["too deep", "another folder", "a large state"],
+)
+async def test_a_worker_that_breaks_the_protocol_is_ended_and_the_run_goes_on(
+    daemon: FakeDaemon, folder: Path, start_runner: Start, wrong: str
+) -> None:
+    prepare(daemon, folder, "", step("any"))
+    stranger = folder / "stranger"
+    stranger.write_text(STRANGER.format(python=sys.executable, wrong=wrong))
+    stranger.chmod(0o700)
+    daemon.welcome.python = str(stranger)
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out([task(1)])
+    await daemon.until(lambda: daemon.reports)
+    assert kinds(daemon) == {1: "LOST"}
+    assert "does not keep to the protocol" in runner.log.read_text()
+    daemon.hand_out([task(2)])
+    await daemon.until(lambda: len(daemon.reports) == 2)
+    assert kinds(daemon)[2] == "SUCCEEDED"
+    assert daemon.reports[1].folder.startswith("items/2/any/")
+    await finish(daemon)
+    assert await runner.ended() == 0
+
+
 async def test_a_mistake_that_cannot_be_written_ends_the_run_all_the_same(
     daemon: FakeDaemon, folder: Path, start_runner: Start
 ) -> None:

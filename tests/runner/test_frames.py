@@ -1,11 +1,14 @@
 """What a worker sends is read with care: any program may be one, and it may send anything."""
 
+import json
+
 import pytest
 
 from milepost.common.wire.times import LAST_TIME
 from milepost.core.retry import LONGEST_RETRY_AFTER
 from milepost.runner import frames
 from milepost.runner.frames import FrameError, Result
+from milepost.v1 import runner_service_pb2 as pb
 
 DEEP = b"[" * 100_000
 
@@ -66,3 +69,62 @@ def test_what_is_no_result_is_a_breach(row: str) -> None:
 def test_what_is_nested_too_deeply_is_a_breach(line: bytes) -> None:
     with pytest.raises(FrameError):
         frames.decode(line)
+
+
+def completed(label: str = "", result: str = "", children: list[list[str]] | None = None) -> Result:
+    (found,) = done(json.dumps([1, "SUCCEEDED", label, result, 0, 0, "items/1", None, children]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("label", "result", "children"),
+    [
+        ("x" * 64, "1" * frames.MAX_JSON, None),
+        ("", '"' + "ä" * (frames.MAX_JSON // 2 - 1) + '"', [["k" * 1000, "{}"]]),
+        ("", "", [["", "{}"]] * 10_000),
+    ],
+)
+def test_what_keeps_to_the_limits_is_kept(label: str, result: str, children: list[list[str]] | None) -> None:
+    found = completed(label, result, children)
+    assert (found.kind, found.label, found.result_json) == (pb.REPORT_KIND_SUCCEEDED, label, result)
+    assert len(found.children or ()) == len(children or ())
+
+
+@pytest.mark.parametrize(
+    ("label", "result", "children", "message"),
+    [
+        ("x" * 65, "", None, "label"),
+        ("a\nb", "", None, "label"),
+        ("", "1" * (frames.MAX_JSON + 1), None, "65,536 bytes"),
+        ("", '"' + "ä" * (frames.MAX_JSON // 2) + '"', None, "65,536 bytes"),
+        ("", "", [["", "{}"]] * 10_001, "10,000 children"),
+        ("", "", [["", "1" * 65_000]] * 60, "characters"),
+        ("", "", [["k" * 1001, "{}"]], "key"),
+        ("", "", [["", "1" * (frames.MAX_JSON + 1)]], "payload"),
+    ],
+)
+def test_what_does_not_is_a_failed_attempt(
+    label: str, result: str, children: list[list[str]] | None, message: str
+) -> None:
+    found = completed(label, result, children)
+    assert (found.kind, found.folder) == (pb.REPORT_KIND_FAILED, "items/1")
+    assert found.failure is not None
+    assert found.failure.error_class == ("invalid_result" if label else "result_too_large")
+    assert message in found.failure.message
+    assert (found.label, found.result_json, found.children) == ("", "", None)
+
+
+def test_the_texts_of_a_failure_are_cut() -> None:
+    texts = dict.fromkeys(("error_class", "rule", "message", "traceback", "remedy"), "x" * 100000)
+    (found,) = done(json.dumps([1, "FAILED", "", "", 0, 0, "", texts]))
+    assert found.failure is not None
+    assert found.failure.ByteSize() < 13_000
+    assert len(found.failure.message) == 2000
+
+
+def test_a_chunk_or_a_state_beyond_the_limits_is_a_breach() -> None:
+    for children in ([["", "{}"]] * 501, [["", "1" * 60_000]] * 20, [["", "1" * 70_000]], [["k" * 1001, "{}"]]):
+        with pytest.raises(FrameError):
+            frames.children({"type": "items", "children": children})
+    with pytest.raises(FrameError, match="65,536"):
+        frames.saved_state({"type": "save", "state": "1" * (frames.MAX_JSON + 1)})
