@@ -45,7 +45,7 @@ def spool_path(job_folder: Path, run: int) -> Path:
 def write_spool(path: Path, job_id: str, run: int, batches: Iterable[pb.Batch]) -> None:
     """Durable when it returns. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         header = _header(job_id, run)
@@ -58,6 +58,12 @@ def write_spool(path: Path, job_id: str, run: int, batches: Iterable[pb.Batch]) 
         file.flush()
         os.fsync(descriptor)
     _publish(partial, path)
+
+
+@edge("spool.discard")
+def discard_unfinished(path: Path) -> None:
+    """Removes what a writer that was killed had not finished. Raises OSError."""
+    _partial(path).unlink(missing_ok=True)
 
 
 @edge("spool.publish")
@@ -110,6 +116,10 @@ def _read_records(read: Callable[[int], bytes], checksum: int) -> Spool:
         except DecodeError:
             return Spool(tuple(batches), f"record {number} is not a batch")
     return Spool(tuple(batches))
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
 
 
 @edge("spool.sync_folder")

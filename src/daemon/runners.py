@@ -8,13 +8,14 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from milepost.common import processes
 from milepost.common.edges import edge
 from milepost.common.processes import ProcessIdentity
-from milepost.common.spool import Spool, read_spool, spool_path
+from milepost.common.spool import Spool, discard_unfinished, read_spool, spool_path
 from milepost.core.model import Reason, Run
 
 #: How long the end of a tree may take before it is reported and tried again, in seconds.
@@ -142,9 +143,12 @@ async def end_tree(run: Run) -> bool:
 
 
 def spool(folder: Path, run: Run) -> Spool:
-    """What the runner could not deliver."""
+    """What the runner, which has ended, could not deliver."""
+    path = spool_path(folder, run.number)
+    with suppress(OSError):  # what stays is in nobody's way
+        discard_unfinished(path)
     try:
-        return read_spool(spool_path(folder, run.number), run.job_id, run.number)
+        return read_spool(path, run.job_id, run.number)
     except OSError as error:
         return Spool((), str(error))
 

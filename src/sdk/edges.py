@@ -3,7 +3,8 @@
 `@edge("store.commit")` leaves its function as it is. Only where tests/crash count and kill, the process counts each
 passing in the folder `MILEPOST_KILL_RECORD`: a file for each name and phase, which is as long as it was passed often.
 With `MILEPOST_KILL=daemon.store.commit:after:3` the process that makes the third such passing ends there, as by kill
--9. The count outlives it, so nobody ends there a second time. A name begins with the process that is meant.
+-9. The count outlives it, so nobody ends there a second time. A name begins with the process that is meant; several
+kills stand with commas between them.
 
 `common.edges` and `sdk.edges` are the same text: a worker may import nothing but the SDK.
 """
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])  # Any: an edge takes and gives whatever it likes
 
 _RECORD = os.environ.get("MILEPOST_KILL_RECORD", "")
-_KILL = os.environ.get("MILEPOST_KILL", "")
+_KILLS = frozenset(os.environ.get("MILEPOST_KILL", "").split(","))
 
 
 def edge(name: str) -> Callable[[Function], Function]:
@@ -60,7 +61,7 @@ def _pass(name: str, phase: str) -> None:
         number = os.lseek(descriptor, 0, os.SEEK_CUR)
     finally:
         os.close(descriptor)
-    if f"{place}:{number}" == _KILL:
+    if f"{place}:{number}" in _KILLS:
         os.kill(os.getpid(), signal.SIGKILL)
 
 

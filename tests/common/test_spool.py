@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost.common.spool import read_spool, spool_path, write_spool
+from milepost.common.spool import discard_unfinished, read_spool, spool_path, write_spool
 from milepost.v1 import runner_service_pb2 as pb
 
 JOB = "j-aaaaaaaa"
@@ -32,6 +32,14 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert spool.damage == ""
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert [entry.name for entry in path.parent.iterdir()] == ["run-3"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_the_whole_one_stays(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.with_name("run-3.partial").write_bytes(b"milepost sp")
+    discard_unfinished(path)
+    discard_unfinished(path)
     assert [entry.name for entry in path.parent.iterdir()] == ["run-3"]
 
 

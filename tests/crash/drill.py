@@ -42,35 +42,29 @@ class Kill:
 
 
 class Drill:
-    """Plays on `daemon`; used as `async with drill(kill) as …`. `kill` None only counts."""
+    """Plays on `daemon`; without kills it only counts."""
 
-    def __init__(self, daemon: RealDaemon, kill: Kill | None) -> None:
+    def __init__(self, daemon: RealDaemon, *kills: Kill) -> None:
         self.daemon = daemon
-        self.kill = kill
+        self.kills = kills
         self.record = daemon.folder / "record"
+        self.record.mkdir()
+        daemon.settings["MILEPOST_KILL_RECORD"] = str(self.record)
+        daemon.settings["MILEPOST_KILL"] = ",".join(map(str, kills))
         self.passed: dict[str, int] = {}
         self.shown: Records = {}
         self.archived: Records = {}
         self.shown_before_the_kill: Records = {}
         self.is_stopped = self.is_over = False
-        self.arm(kill)
-
-    def arm(self, kill: Kill | None, record: str = "record") -> None:
-        """For the processes that are started from now on, counted anew in the folder `record`."""
-        self.kill = kill
-        self.record = self.daemon.folder / record
-        self.record.mkdir()
-        self.daemon.settings["MILEPOST_KILL_RECORD"] = str(self.record)
-        self.daemon.settings["MILEPOST_KILL"] = str(kill) if kill else ""
 
     @property
     def passings(self) -> dict[str, int]:
         return {file.name: file.stat().st_size for file in sorted(self.record.iterdir())}
 
     @property
-    def has_fired(self) -> bool:
+    def fired(self) -> list[Kill]:
         passed = self.passed or self.passings
-        return self.kill is not None and passed.get(self.kill.place, 0) >= self.kill.number
+        return [kill for kill in self.kills if passed.get(kill.place, 0) >= kill.number]
 
     # --- the daemon ---
 
@@ -82,7 +76,7 @@ class Drill:
             if self.is_over or (self.is_stopped and code == 0):
                 return
             assert code == -signal.SIGKILL, f"the daemon ended with {code}:\n{self.daemon.log()[-3000:]}"
-            assert self.has_fired, "the daemon was killed, but not by this drill"
+            assert self.fired, "the daemon was killed, but not by this drill"
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -122,7 +116,7 @@ class Drill:
                 try:
                     return await self.daemon.client.call(method, request)
                 except MilepostError as error:
-                    describing = error.code is Code.INTERPRETER_UNUSABLE and self.has_fired
+                    describing = error.code is Code.INTERPRETER_UNUSABLE and self.fired
                     if error.code not in AWAY and not describing:
                         raise
                     await asyncio.sleep(0.05)
@@ -143,7 +137,7 @@ class Drill:
         lost = {place: record for place, record in self.shown.items() if records.get(place) != record}
         assert not lost, f"shown before, and now other or gone: {lost}"
         self.shown = records
-        if not self.has_fired:
+        if not self.fired:
             self.shown_before_the_kill = dict(records)
         return job
 
@@ -179,7 +173,7 @@ class Drill:
     def check_executions(self, expected: Counter[tuple[str, str]]) -> None:
         """Nothing less than expected; once more at most where the kill took a worker away, and never what was known."""
         executed = self.effects()
-        spare = 1 if self.kill is not None and self.has_fired and self.kill.process != "daemon" else 0
+        spare = sum(kill.process != "daemon" for kill in self.fired)
         assert executed.keys() == expected.keys(), executed.keys() ^ expected.keys()
         for place, number in expected.items():
             most = number + (0 if place in self.shown_before_the_kill else spare)
@@ -238,6 +232,6 @@ def _recorded(record: Any) -> tuple[str, str, int, int]:  # Any: a TaskRecord
 
 
 @asynccontextmanager
-async def drill(kill: Kill | None = None, **settings: str) -> AsyncIterator[Drill]:
+async def drill(*kills: Kill, **settings: str) -> AsyncIterator[Drill]:
     async with daemon_to_be(**settings) as daemon:
-        yield Drill(daemon, kill)
+        yield Drill(daemon, *kills)
