@@ -20,8 +20,8 @@ def folder_for(execution: Execution) -> Path:
         final = execution.session.job.folder / execution.folder
         partial = final.with_name(f".{final.name}.partial")
         make_private(final.parent)
-        if partial.exists():  # of an execution that was lost before its end was recorded
-            _remove(partial)
+        for left in final.parent.glob(".*.partial"):  # by executions that failed, or were lost before their end
+            _remove(left)
         partial.mkdir(mode=0o700)
         execution.partial_folder = partial
     return execution.partial_folder

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 NOT_PASSED = {
     "migrate.back_up": "needs a store of an older schema, and there is only one so far",
     "paths.write_private": "needs a state folder whose path is too long for a socket",
-    "artefacts.remove": "needs a folder of an earlier execution with the same number, which only damage can leave",
+    "artefacts.remove": "needs an execution that was lost with its folder unfinished: the kills at artefacts.sync",
 }
 
 

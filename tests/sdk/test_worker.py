@@ -393,6 +393,21 @@ def test_artefacts_appear_on_success_and_only_then(worker: Open, tmp_path: Path)
         assert not (tmp_path / "items/2/a/1").exists()
 
 
+def test_what_a_failed_execution_left_goes_with_the_next(worker: Open, tmp_path: Path) -> None:
+    text = """
+        @p.step
+        async def a(item, task):
+            (task.artefacts / "x.txt").write_text("x")
+            if item: raise Persistent("no")
+    """
+    with worker(text) as process:
+        process.start()
+        process.run("a", {"fail": 1}, folder="items/1/a/1")
+        assert [path.name for path in (tmp_path / "items/1/a").iterdir()] == [".1.partial"]
+        process.run("a", folder="items/1/a/2")
+        assert [path.name for path in (tmp_path / "items/1/a").iterdir()] == ["2"]
+
+
 def test_modules_beside_the_file_and_processes_of_the_author(worker: Open, tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("def double(n): return 2 * n\n")
     text = """
