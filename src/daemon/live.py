@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from milepost.core.findings import Finding
 from milepost.core.progress import Sample
 
 
@@ -24,6 +25,8 @@ class Live:
     in_flight: Mapping[int, int] = field(default_factory=dict)
     tasks: tuple[RunningTask, ...] = ()
     holding: bool = False
+    #: Why what the runner reported cannot be recorded now.
+    unrecorded: Finding | None = None
     #: Tasks recorded over the last minute, by step position: for rates.
     samples: Mapping[int, tuple[Sample, ...]] = field(default_factory=dict)
 

@@ -54,18 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log_to_stderr(settings.log_level)
         lock = _take_folder(settings.state_dir)
         try:
-            asyncio.run(_serve(settings))
+            failure = asyncio.run(_serve(settings))
         finally:
             os.close(lock)
     except MilepostError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.remedy:
-            print(f"next: {error.remedy}", file=sys.stderr)
+        _tell(error)
         return 2
     except BaseExceptionGroup:
         logger.exception("the daemon has failed; runners go on, and the next daemon takes them over")
         return 1
-    return 0
+    if failure is not None:
+        _tell(failure)
+    return 0 if failure is None else 1
+
+
+def _tell(error: MilepostError) -> None:
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.remedy:
+        print(f"next: {error.remedy}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -200,13 +206,15 @@ class Daemon:
             logger.info("%s is left as it is: %s", job_id, error)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings) -> MilepostError | None:
+    """Until it is told to stop, or the store has failed: then returns how."""
     store = await Store.open(settings.state_dir, settings.store_synchronous)
     try:
         await remove_orphan_folders(store, settings.state_dir)
         socket = paths.place_socket(settings.state_dir, settings.socket, os.environ)
         daemon = Daemon(settings, store, socket)
         loop = asyncio.get_running_loop()
+        store.on_failure(daemon.stopping.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.stopping.set)
         server = await build_server(daemon.parts(), socket, settings.described(), daemon.drain)
@@ -220,6 +228,7 @@ async def _serve(settings: Settings) -> None:
             group.create_task(_stop_in_order(daemon, server))
     finally:
         await store.close()
+    return store.failure
 
 
 async def _stop_in_order(daemon: Daemon, server: Serving) -> None:

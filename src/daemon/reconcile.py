@@ -37,6 +37,9 @@ FORCE_GRACE = 1.0
 #: A runner that has not said hello after this time will not any more.
 HELLO_GRACE = 60.0
 
+#: Seconds until the same trouble is logged again.
+TELL_INTERVAL = 60.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -62,6 +65,7 @@ class Reconcile:
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self._told = ("", 0.0)
         self._starting = True
 
     def wake(self) -> None:
@@ -91,6 +95,8 @@ class Reconcile:
                 pause = INTERVAL
                 try:
                     pause = await self._look(group)
+                except MilepostError as error:
+                    self._tell_once(error)
                 except Exception:
                     logger.exception("cannot look after the jobs; trying again")
                 try:
@@ -124,9 +130,25 @@ class Reconcile:
         if job_id in self._busy:
             work.close()
             return
-        task = group.create_task(_supervised(job_id, work))
+        task = group.create_task(self._supervised(job_id, work))
         self._busy[job_id] = task
         task.add_done_callback(lambda _: self._busy.pop(job_id, None))
+
+    async def _supervised(self, job_id: str, work: Coroutine[None, None, None]) -> None:
+        """One job's trouble is no other's, and no reason to end: what is still to be done is tried again."""
+        try:
+            await work
+        except MilepostError as error:
+            self._tell_once(error)
+        except Exception:
+            logger.exception("cannot look after %s; trying again", job_id)
+
+    def _tell_once(self, error: MilepostError) -> None:
+        """A full disk is full for a while: the log need not have it at each look."""
+        told, when = self._told
+        if str(error) != told or time.monotonic() - when > TELL_INTERVAL:
+            self._told = (str(error), time.monotonic())
+            logger.error("cannot look after the jobs; trying again: %s", error)
 
     # --- time and files ---
 
@@ -275,14 +297,6 @@ class Reconcile:
             return
         process = (identity.pid, identity.start_ticks, identity.boot_id)
         await self._store.write(lambda tx: runs.identify(tx, job_id, run.number, *process))
-
-
-async def _supervised(job_id: str, work: Coroutine[None, None, None]) -> None:
-    """One job's trouble is no other's, and no reason to end: what is still to be done is tried again."""
-    try:
-        await work
-    except Exception:
-        logger.exception("cannot look after %s; trying again", job_id)
 
 
 def _start_time_reached(tx: Transaction, job_id: str) -> None:

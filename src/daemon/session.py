@@ -19,7 +19,8 @@ from milepost.common.wire import runner as wire
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Job, PendingTask, Run, TaskRef
+from milepost.core.findings import Finding, FindingKind
+from milepost.core.model import Job, PendingTask, Reason, Run, TaskRef
 from milepost.core.progress import RATE_WINDOW, Sample
 from milepost.daemon.feed import Feed
 from milepost.daemon.live import Live, RunningTask
@@ -34,6 +35,8 @@ GATHER_BYTES = 1024 * 1024
 #: A commit takes at most this many reports, so that one runner cannot hold up the others.
 COMMIT_REPORTS = 4000
 SAMPLE_INTERVAL = 0.5
+#: Seconds between two tries to record while the disk is full.
+FULL_PAUSE = 1.0
 INSPECT_TIMEOUT = 5.0
 
 Send = Callable[[pb.AttachResponse], Awaitable[None]]
@@ -161,7 +164,34 @@ class Session:
         await self.send(pb.AttachResponse(ack=ack))
 
     async def _record(self, received: list[Received]) -> Recorded:
-        return await self.store.write(lambda tx: record(tx, self.job.id, self.run, self.definition, received))
+        """Waits while the disk is full: the runner goes on with what it holds, and keeps what it reported."""
+        while True:
+            try:
+                recorded = await self.store.write(
+                    lambda tx: record(tx, self.job.id, self.run, self.definition, received)
+                )
+            except MilepostError as error:
+                if error.code is not Code.STORE_FULL:
+                    raise
+                self._notice(error)
+                await asyncio.sleep(FULL_PAUSE)
+            else:
+                self._notice(None)
+                return recorded
+
+    def _notice(self, trouble: MilepostError | None) -> None:
+        """Tells, once, that what was reported cannot be recorded, and that it can again."""
+        if (trouble is None) == (self.live.unrecorded is None):
+            return
+        finding = None
+        if trouble is not None:
+            logger.error("%s waits: %s", self.job.id, trouble)
+            reason = Reason(trouble.code.value, trouble.message, trouble.remedy)
+            finding = Finding(FindingKind.AT_RISK, reason, time.time())
+        else:
+            logger.info("%s goes on: what was reported is recorded", self.job.id)
+        self.live = replace(self.live, unrecorded=finding)
+        self.on_live(self.job.id)
 
     def _take_batches(self) -> list[pb.Batch]:
         batches: list[pb.Batch] = []

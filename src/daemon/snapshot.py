@@ -90,7 +90,8 @@ class Snapshots:
         definition = definition_of(job.definition_json)
         in_flight = [f"{definition.steps[task.step].name} {task.key}".strip() for task in live.tasks]
         found = findings(job, in_flight, now, self._pause_timeout)
-        document.findings.extend(wire.finding(finding) for finding in found)
+        noticed = found if live.unrecorded is None else (*found, live.unrecorded)
+        document.findings.extend(wire.finding(finding) for finding in noticed)
         offered = actions(job, definition, circumstances, stalled=bool(found))
         document.actions.extend(wire.action(action) for action in offered)
         return document

@@ -31,6 +31,8 @@ _HEARTBEATS_A_PING = 5
 #: Seconds: until a run that the daemon never answered gives up; for the last acknowledgements after a stop.
 _FIRST_LEASE = 60.0
 _FLUSH = 5.0
+#: Seconds until a spool that could not be written is tried again.
+_SPOOL_PAUSE = 2.0
 
 
 class ExitCode(IntEnum):
@@ -125,10 +127,8 @@ class Run:
         if self._over.done() or not (holding and is_idle):
             return
         is_told = not self._stream.is_attached or not self._stream.is_heartbeat_due
-        if self._exit_code is ExitCode.REFUSED or (drained and is_told and self._stream.outbox.is_empty):
-            self._over.set_result(None)
-        elif self._may_leave_undelivered:
-            self._spool()
+        is_done = self._exit_code is ExitCode.REFUSED or (drained and is_told and self._stream.outbox.is_empty)
+        if is_done or (self._may_leave_undelivered and self._spool()):
             self._over.set_result(None)
 
     def _nothing_starts(self, level: Level) -> bool:
@@ -162,11 +162,23 @@ class Run:
         self._may_leave_undelivered = True
         self.advance()
 
-    def _spool(self) -> None:
+    def _spool(self) -> bool:
+        """False when the disk does not take it: the run goes on waiting, for the disk and for the daemon."""
         path = spool_path(self._identity.folder, self._identity.number)
         batches = list(self._stream.outbox.batches())
-        write_spool(path, self._identity.job_id, self._identity.number, batches)
+        try:
+            write_spool(path, self._identity.job_id, self._identity.number, batches)
+        except OSError as error:
+            _LOG.error("what the daemon has not confirmed cannot be spooled: %s; trying again", error)
+            self._may_leave_undelivered = False
+            asyncio.get_running_loop().call_later(_SPOOL_PAUSE, self._spool_again)
+            return False
         _LOG.warning("left in the spool: %d batches that the daemon has not confirmed", len(batches))
+        return True
+
+    def _spool_again(self) -> None:
+        if not self._stream.is_attached:
+            self._leave_undelivered()
 
     # The stream.
 

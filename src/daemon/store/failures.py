@@ -1,5 +1,6 @@
 """What SQLite's failures mean to a person."""
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -19,10 +20,20 @@ _OF_THE_STORAGE = frozenset(
     }
 )
 
+#: A full disk shows in the `-shm` file, too, and then only there under a name of its own.
+_FULL_EXTENDED = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE})
+#: These pass: as soon as there is space, or the other program has ended, the same connection can go on.
+_PASSING = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
+
 
 def is_of_storage(error: BaseException) -> bool:
     """True for failures of the disk or the file, false for a mistake in a statement or a broken constraint."""
     return isinstance(error, sqlite3.Error) and _primary_code(error) in _OF_THE_STORAGE
+
+
+def is_final(error: BaseException) -> bool:
+    """True when what this connection believes and what is on the disk may differ: the store must be opened anew."""
+    return is_of_storage(error) and _primary_code(error) not in _PASSING
 
 
 def explain(error: BaseException, path: Path) -> MilepostError:
@@ -56,4 +67,6 @@ def explain(error: BaseException, path: Path) -> MilepostError:
 
 def _primary_code(error: BaseException) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
+    if code in _FULL_EXTENDED or getattr(error, "errno", None) == errno.ENOSPC:
+        return sqlite3.SQLITE_FULL
     return None if code is None else code & 0xFF

@@ -6,6 +6,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -100,6 +101,8 @@ class Store:
         self._queue: list[_Write[Any]] = []
         self._wake = asyncio.Event()
         self._closing = False
+        self._failure: sqlite3.Error | None = None
+        self._on_failure: Callable[[], None] = lambda: None
         self._listeners: list[Callable[[Commit], None]] = []
         self._wal = path.with_name(path.name + "-wal")
         self._wal_size_checkpointed = 0
@@ -133,6 +136,15 @@ class Store:
         store._task = asyncio.create_task(store._write_until_closed(), name="store writer")
         return store
 
+    @property
+    def failure(self) -> MilepostError | None:
+        """Why the store takes nothing any more: the disk or the file has failed under it. It must be opened anew."""
+        return None if self._failure is None else failures.explain(self._failure, self.path)
+
+    def on_failure(self, callback: Callable[[], None]) -> None:
+        """The callback is called on the loop when the store has failed."""
+        self._on_failure = callback
+
     def _add_reader(self, reader: StoreConnection) -> None:
         self._readers.append(reader)
         self._idle_readers.put_nowait(reader)
@@ -157,7 +169,8 @@ class Store:
 
         What the function raises is raised here, and its changes alone are undone. A caller that is cancelled does not
         cancel its function. Raises MilepostError STORE_FULL or STORE_UNUSABLE when the commit failed: then nothing of
-        it has happened, and the store can be used again as soon as the cause is mended.
+        it has happened, and it can be tried again as soon as the cause is mended. The exception is a store that has
+        failed (`failure`): what of the commit has reached the disk is known when it has been opened anew.
         """
         self._refuse_when_closing()
         write: _Write[T] = _Write(function, asyncio.get_running_loop().create_future())
@@ -184,13 +197,15 @@ class Store:
         self._listeners.append(callback)
 
     def _refuse_when_closing(self) -> None:
+        if self.failure is not None:
+            raise self.failure
         if self._closing:
             raise MilepostError(Code.DAEMON_STOPPING, "The daemon is stopping.", "Try again when it runs again.")
 
     async def _write_until_closed(self) -> None:
         """The owned task: everything queued since the last commit goes into the next one."""
         try:
-            while self._queue or not self._closing:
+            while (self._queue or not self._closing) and self._failure is None:
                 await self._wake.wait()
                 self._wake.clear()
                 batch, self._queue = self._queue, []
@@ -206,6 +221,7 @@ class Store:
         try:
             done = await self._writer.run(lambda connection: commit_batch(connection, revision, batch))
         except sqlite3.Error as error:
+            self._fail_if_final(error)
             for write in batch:
                 write.resolve(_Result(error=failures.explain(error, self.path)))
             return
@@ -227,9 +243,18 @@ class Store:
             if size - self._wal_size_checkpointed >= CHECKPOINT_SIZE:
                 self._wal_size_checkpointed = size
                 await self._writer.run(checkpoint)
-        except (OSError, sqlite3.Error):
+        except (OSError, sqlite3.Error) as error:
             # Nothing is lost: the WAL grows until a later checkpoint succeeds.
-            _LOG.exception("the WAL of %s could not be moved into the database", self.path)
+            _LOG.error("the WAL of %s could not be moved into the database: %s", self.path, error)
+            self._fail_if_final(error)
+
+    def _fail_if_final(self, error: BaseException) -> None:
+        """After a failed sync the kernel may call lost pages clean: only what is read from the disk again counts."""
+        if self._failure is None and isinstance(error, sqlite3.Error) and failures.is_final(error):
+            self._failure = error
+            with suppress(OSError):
+                suspicion(self.path).touch(0o600)
+            self._on_failure()
 
 
 def commit_batch(connection: sqlite3.Connection, revision: int, batch: Sequence[_Write[Any]]) -> _Batch:
@@ -327,8 +352,29 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
+def suspicion(path: Path) -> Path:
+    """Lies beside a store that has failed, until it was checked."""
+    return path.with_name(path.name + ".suspect")
+
+
+def _check_suspect(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises MilepostError(STORE_UNUSABLE) when the disk has damaged the file."""
+    if not suspicion(path).exists():
+        return
+    _LOG.warning("%s is checked: the disk failed when it was open last", path)
+    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check").fetchall()]
+    if found != ["ok"]:
+        raise MilepostError(
+            Code.STORE_UNUSABLE,
+            f"{path} is damaged ({found[0]}).",
+            "Move it away and restore a backup, or start on another state folder with --state-dir.",
+        )
+    suspicion(path).unlink(missing_ok=True)
+
+
 def _open_schema(connection: sqlite3.Connection, path: Path, synchronous: str) -> tuple[str, int]:
     check(connection, path)
+    _check_suspect(connection, path)
     configure_writer(connection, synchronous)
     migrate(connection, path, secrets.token_hex(8))
     row = connection.execute(_QUERIES.identity).fetchone()
