@@ -26,12 +26,19 @@ class Outcome:
 
 
 def skipped(label: str = "", result: object = None) -> Outcome:
-    """The item leaves the line here, on purpose: `return skipped("filtered")`."""
+    """The item leaves the line here, on purpose: `return skipped("filtered")`.
+
+    A label is a printable text of at most 64 characters, one of a few that the step has: beyond 100 different ones they
+    are counted as "other".
+    """
     return Outcome("SKIPPED", label, result)
 
 
 def labelled(label: str, result: object = None) -> Outcome:
-    """The task succeeded, counted under a label of the pipeline's own: `return labelled("added", result)`."""
+    """The task succeeded, counted under a label of the pipeline's own: `return labelled("added", result)`.
+
+    Labels are as in `skipped`.
+    """
     return Outcome("SUCCEEDED", label, result)
 
 

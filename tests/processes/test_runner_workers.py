@@ -312,15 +312,21 @@ for line in channel:
         said = right if os.path.exists("wrong") else {wrong}
         open("wrong", "w").close()
         channel.write(said + "\\n")
-        channel.flush()
+    elif frame["type"] == "ping":
+        channel.write('{{"type":"pong","n":%d}}\\n' % frame["n"])
     elif frame["type"] == "end":
         break
+    channel.flush()
 """
 
 
 @pytest.mark.parametrize(
     "wrong",
-    ["'[' * 100_000", "right.replace('items/', 'items/../')", '\'{"type":"save","state":"%s"}\' % (\'1\' * 70_000)'],
+    [
+        "'[' * 100_000",
+        "right.replace('items/', 'items/../')",
+        """'{"type":"save","request":1,"id":%d,"state":"%s"}' % (number, '1' * 70_000)""",
+    ],
     ids=["too deep", "another folder", "a large state"],
 )
 async def test_a_worker_that_breaks_the_protocol_is_ended_and_the_run_goes_on(

@@ -163,6 +163,19 @@ class TestApply:
         await bench.apply(failed(1, 1, error_class="credentials"))
         assert (await bench.items())["a"].state is ItemState.FAILED
 
+    async def test_beyond_100_labels_of_a_step_they_are_counted_as_other(self, store: Store) -> None:
+        bench = await bench_with(store, factories.creators(), [f"k{number}" for number in range(105)])
+        given = [succeeded(1, number, label=f"l{number}") for number in range(1, 103)]
+        await bench.apply(*given[:60])
+        await bench.apply(*given[60:], succeeded(1, 103, label="l7"), report(ReportKind.SKIPPED, 1, 104, label="new"))
+        counted = {(entry.outcome, entry.label): entry.count for entry in (await bench.job()).steps[1].labels}
+        assert len(counted) == 102
+        assert counted[Outcome.SUCCEEDED, "l7"] == 2
+        assert (counted[Outcome.SUCCEEDED, "other"], counted[Outcome.SKIPPED, "other"]) == (2, 1)
+        # The record bears the label that it is counted under, so that a retry takes it off again.
+        found = await store.read(lambda db: items.page(db, JOB, label="other"))
+        assert [item.key for item in found] == ["k100", "k101", "k103"]
+
     async def test_a_root_given_up_stops_the_job(self, store: Store) -> None:
         bench = await bench_with(store, factories.creators())
         applied = await bench.apply(failed(0, 0, error_class="persistent"))

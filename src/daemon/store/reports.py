@@ -13,6 +13,9 @@ from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("reports")
+#: Different labels that are counted at one step; what comes beyond them is counted as OTHER.
+MAX_LABELS = 100
+OTHER = "other"
 _OUTCOMES = {ReportKind.SUCCEEDED: Outcome.SUCCEEDED, ReportKind.SKIPPED: Outcome.SKIPPED}
 ROOT = 0
 
@@ -58,6 +61,8 @@ def apply(
             batch.superseded.append(report.ref)
             continue
         seen.add(report.ref)
+        if known.label:
+            known = batch.labelled(known)
         if known.kind in _OUTCOMES:
             completed[known.ref.step].append(known)
         else:
@@ -106,6 +111,18 @@ class _Batch:
     failed_root: Failure | None = None
     released_steps: set[int] = field(default_factory=set)
     due_times: list[float] = field(default_factory=list)
+    labels: dict[int, set[str]] = field(default_factory=dict)
+
+    def labelled(self, report: Report) -> Report:
+        """With the label that it is counted under."""
+        step = report.ref.step
+        if step not in self.labels:
+            self.labels[step] = {row["label"] for row in self.tx.execute(_QUERIES.labels, (self.sequence, step))}
+        known = self.labels[step]
+        if report.label not in known and len(known) >= MAX_LABELS:
+            return report._replace(label=OTHER)
+        known.add(report.label)
+        return report
 
     def complete(self, step: int, reports: list[Report]) -> None:
         """Records what succeeded or was skipped at one step: all together, or one by one when one does not count."""

@@ -31,3 +31,6 @@ SELECT EXISTS (SELECT 1 FROM saved WHERE job = ?);
 
 -- name: forget_saved
 DELETE FROM saved WHERE job = ? AND step = ? AND item = ?;
+
+-- name: labels
+SELECT DISTINCT label FROM step_label WHERE job = ? AND step = ?;
