@@ -60,12 +60,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MilepostError as error:
         _tell(error)
         return 2
+    except OSError as error:  # before it served: afterwards failures come in groups
+        _tell(_unusable(error))
+        return 2
     except BaseExceptionGroup:
         logger.exception("the daemon has failed; runners go on, and the next daemon takes them over")
         return 1
     if failure is not None:
         _tell(failure)
     return 0 if failure is None else 1
+
+
+def _unusable(error: OSError) -> MilepostError:
+    return MilepostError(
+        Code.STATE_FOLDER_FOREIGN,
+        f"The state folder cannot be used: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.",
+        "Check the space on its disk, its health and the permissions, then start again.",
+    )
 
 
 def _tell(error: MilepostError) -> None:
