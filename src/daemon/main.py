@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _unusable(error: OSError) -> MilepostError:
     return MilepostError(
         Code.STATE_FOLDER_FOREIGN,
-        f"The state folder cannot be used: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.",
+        f"The state folder cannot be used: {error}.",
         "Check the space on its disk, its health and the permissions, then start again.",
     )
 

@@ -1,4 +1,4 @@
-"""Pipelines whose every execution leaves a line in the effects file, with 1, 16 or 64 tasks in flight.
+"""Pipelines whose every execution leaves a line in the effects file, with 1, 4, 16 or 64 tasks in flight.
 
 Parameters: `count` items; `effects`: the file; `gate`: a file with the number of items that may pass `work`, the
 others wait in flight; `failing`: keys whose first attempt fails.
@@ -53,7 +53,7 @@ def pipeline(concurrency: int) -> Pipeline:
     return made
 
 
-work1, work16, work64 = pipeline(1), pipeline(16), pipeline(64)
+work1, work4, work16, work64 = pipeline(1), pipeline(4), pipeline(16), pipeline(64)
 
 saving = Pipeline("saving", key="key")
 saving.items(rows)
