@@ -245,6 +245,9 @@ class Report(NamedTuple):
     folder: str = ""
     failure: Failure | None = None
     children: tuple[Child, ...] = ()
+    #: Which execution's children those are, and how many it gave in chunks before; 0: not known.
+    enumeration: int = 0
+    enumerated: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from milepost.common.processes import identify, kill_tree
-from milepost.core.definition import Executor, StepDefinition
+from milepost.core.definition import Executor, Gives, StepDefinition
 from milepost.runner import frames
 from milepost.runner.children import Children
 from milepost.runner.command_steps import CommandSteps
@@ -239,6 +239,8 @@ class Attempts:
             pb.REPORT_KIND_SKIPPED,
         ):
             result = _result(attempt, pb.REPORT_KIND_FAILED, self._timeout_failure(attempt))
+        if self._steps[attempt.task.ref.step].gives is Gives.MANY:
+            result.enumeration, result.enumerated = attempt.enumeration, attempt.enumerated
         self._outbox.report(attempt.task.ref, result)
         following = self._following[attempt.task.ref.step]
         if result.kind == pb.REPORT_KIND_SUCCEEDED and following is not None:
@@ -372,8 +374,9 @@ class Attempts:
         attempt, given = self._attempt(worker, frame), frames.children(frame)
         first = frames.whole(frame, "first")
         acknowledgement = {"type": "items_ack", "id": attempt.id, "next": first + len(given)}
-        enumeration = frames.whole(frame, "enumeration")
-        self._outbox.children(attempt.task.ref, enumeration, first, given, lambda: worker.send(acknowledgement))
+        attempt.enumeration = frames.whole(frame, "enumeration")
+        attempt.enumerated = max(attempt.enumerated, first + len(given))
+        self._outbox.children(attempt.task.ref, attempt.enumeration, first, given, lambda: worker.send(acknowledgement))
 
     def _pass_saved(self, worker: Worker, frame: Frame) -> None:
         acknowledgement = {"type": "saved_ack", "request": frames.whole(frame, "request")}

@@ -56,8 +56,8 @@ class CommandSteps:
         try:
             while chunk := await asyncio.to_thread(next, chunks, None):
                 await window.acquire()
-                self._outbox.children(attempt.task.ref, attempt.start_us, position, chunk, window.release)
-                position += len(chunk)
+                self._outbox.children(attempt.task.ref, attempt.enumeration, position, chunk, window.release)
+                attempt.enumerated = position = position + len(chunk)
         except InputError as error:
             return _unreadable(str(error))
         except OSError as error:

@@ -59,6 +59,9 @@ class Result:
     folder: str = ""
     failure: pb.TaskFailure | None = None
     children: list[tuple[str, str]] | None = None
+    #: Of a step that gives many: the number of this execution, and how many children it gave in chunks.
+    enumeration: int = 0
+    enumerated: int = 0
 
 
 def encode(frame: Frame) -> bytes:

@@ -72,6 +72,12 @@ class Attempt:
     work: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     ending: Ending | None = None
+    #: Of a step that gives many: what its execution is known by, and how many children it has given in chunks.
+    enumeration: int = field(init=False)
+    enumerated: int = 0
+
+    def __post_init__(self) -> None:
+        self.enumeration = self.start_us
 
 
 class Ledger:

@@ -74,6 +74,8 @@ class Outbox:
             end_us=result.end_us,
             failure=result.failure,
             folder=result.folder,
+            enumeration=result.enumeration,
+            enumerated=result.enumerated,
         )
         if result.children:
             report.children.extend(_messages(result.children))

@@ -233,6 +233,8 @@ class Report(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     FOLDER_FIELD_NUMBER: _builtins.int
     CHILDREN_FIELD_NUMBER: _builtins.int
+    ENUMERATION_FIELD_NUMBER: _builtins.int
+    ENUMERATED_FIELD_NUMBER: _builtins.int
     kind: Global___ReportKind.ValueType
     label: _builtins.str
     result_json: _builtins.str
@@ -242,6 +244,11 @@ class Report(_message.Message):
     end_us: _builtins.int
     folder: _builtins.str
     """Relative to the job's folder."""
+    enumeration: _builtins.int
+    """Of a step that gives many: the number of this execution (as in Children), and how many children it gave in chunks.
+    What an earlier execution gave and this one did not is taken away when the report applies. 0: not known.
+    """
+    enumerated: _builtins.int
     @_builtins.property
     def task(self) -> Global___TaskRef: ...
     @_builtins.property
@@ -262,10 +269,12 @@ class Report(_message.Message):
         failure: Global___TaskFailure | None = ...,
         folder: _builtins.str = ...,
         children: _abc.Iterable[Global___Child] | None = ...,
+        enumeration: _builtins.int = ...,
+        enumerated: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "end_us", b"end_us", "failure", b"failure", "folder", b"folder", "kind", b"kind", "label", b"label", "result_json", b"result_json", "start_us", b"start_us", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "end_us", b"end_us", "enumerated", b"enumerated", "enumeration", b"enumeration", "failure", b"failure", "folder", b"folder", "kind", b"kind", "label", b"label", "result_json", b"result_json", "start_us", b"start_us", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from milepost.core.definition import Gives, OnDuplicate, PipelineDefinition
+from milepost.core.definition import Gives, OnDuplicate, PipelineDefinition, Takes
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import (
     Child,
@@ -19,7 +19,7 @@ from milepost.core.model import (
     StepCounts,
     TaskRef,
 )
-from milepost.daemon.store import children, items, jobs, reports, saved, tasks
+from milepost.daemon.store import children, events, items, jobs, operations, reports, saved, tasks
 from milepost.daemon.store.reports import Applied
 from milepost.daemon.store.store import Store
 from tests.support import factories
@@ -330,3 +330,90 @@ class TestExpansion:
         bench = await bench_with(store, factories.pipeline(factories.step("split", gives=Gives.MANY)))
         await bench.apply(succeeded(0, 0, children=(Child("x", "{}"),)))
         assert (await bench.items())["x"].state is ItemState.SUCCEEDED
+
+
+def child(key: str, value: int) -> Child:
+    return Child(key, f'{{"value":{value}}}')
+
+
+class TestGivenAgain:
+    """A task that gives children runs again: same key and payload keep their records, the others go."""
+
+    async def give(self, bench: Bench, enumeration: int, ref: TaskRef, *given: Child) -> None:
+        await bench.store.write(lambda tx: children.add(tx, JOB, bench.definition, ref, enumeration, 0, given, NOW))
+
+    async def archived(self, bench: Bench) -> list[tuple[str, int]]:
+        query = "SELECT key, step FROM archive ORDER BY key, step"
+        return await bench.store.read(lambda db: [(row["key"], row["step"]) for row in db.execute(query)])
+
+    async def test_in_chunks(self, store: Store) -> None:
+        bench = await bench_with(store, factories.creators())
+        await self.give(bench, 1, ROOT, child("a", 1), child("b", 1), child("c", 1), child("d", 1))
+        await bench.apply(*(succeeded(1, item) for item in (1, 2, 3)), failed(1, 4), report(ReportKind.LOST, 0, 0))
+        again = TaskRef(0, 0, 1)
+        await self.give(bench, 2, again, child("e", 1), child("b", 2), child("a", 1))
+        assert (await bench.apply(succeeded(2, 2))).superseded == (TaskRef(2, 2, 0),)
+        assert set(await bench.items()) == {"a", "b", "c", "d", "e"}, "a source may still die half-way"
+        applied = await bench.apply(succeeded(*again, enumeration=2, enumerated=3))
+        assert applied.ended_steps == {0}
+        found = await bench.items()
+        assert set(found) == {"a", "b", "e"}
+        assert (len(found["a"].records), len(found["b"].records)) == (1, 0)
+        assert [(task.key, task.position) for task in await bench.pending(1)] == [("e", 0), ("b", 1)]
+        assert await self.archived(bench) == [("b", 1), ("c", 1)]
+        job = await bench.job()
+        assert [(step.total, step.succeeded) for step in job.steps[1:3]] == [(3, 1), (3, 0)]
+        assert job.retry_count == 0
+        assert (await bench.apply(succeeded(1, 2), succeeded(1, 3))).superseded == (TaskRef(1, 2, 0), TaskRef(1, 3, 0))
+        kinds = await store.read(lambda db: [event.kind for event in events.page(db, JOB, 0, 10)])
+        assert kinds == ["ITEMS_REPLACED", "ITEMS_REPLACED"]
+
+    async def test_a_source_that_has_nothing_any_more(self, store: Store) -> None:
+        bench = await bench_with(store, factories.creators())
+        await self.give(bench, 1, ROOT, child("a", 1))
+        await bench.apply(report(ReportKind.LOST, 0, 0))
+        applied = await bench.apply(succeeded(0, 0, 1, enumeration=2))
+        assert applied.ended_steps == {0, 1, 2}
+        assert await bench.keys_pending(3) == [""]
+        assert (await bench.job()).steps[1].total == 0
+
+    async def test_a_regrouping_and_the_gather_after_it(self, store: Store) -> None:
+        steps = [
+            factories.step("rows", gives=Gives.MANY, enumerates=True),
+            factories.step("fetch"),
+            factories.step("group", Takes.ALL, Gives.MANY),
+            factories.step("split", gives=Gives.MANY),
+            factories.step("write"),
+            factories.step("report", Takes.ALL),
+        ]
+        bench = await bench_with(store, factories.pipeline(*steps), "ab")
+        await bench.apply(succeeded(1, 1), failed(1, 2, error_class="persistent"))
+        groups = [child("kept", 1), child("changed", 1), child("gone", 1)]
+        await bench.apply(succeeded(2, 0, children=tuple(groups)))
+        parts = [succeeded(3, item, children=(child("x", item), child("y", item))) for item in (3, 4, 5)]
+        await bench.apply(*parts)
+        await bench.apply(*(succeeded(4, item) for item in range(6, 12)))
+        await bench.apply(succeeded(5, 0))
+        await bench.store.write(lambda tx: operations.begin(tx, JOB, operations.Retry(), 1))
+        assert await bench.store.write(lambda tx: operations.advance(tx, JOB, bench.definition, NOW))
+        await bench.apply(succeeded(1, 2, 1))
+        (regroup,) = await bench.pending(2)
+        new = (child("kept", 1), child("changed", 2), child("new", 1))
+        await bench.apply(report(ReportKind.SUCCEEDED, *regroup.ref, children=new, enumeration=9))
+        assert await bench.keys_pending(3) == ["changed", "new"]
+        job = await bench.job()
+        assert [(step.total, step.succeeded) for step in job.steps[3:]] == [(3, 1), (2, 2), (1, 0)]
+        assert await bench.keys_pending(5) == [""], "the report has seen other parts than there are"
+        gone = [("changed", 3), ("gone", 3), ("x", 4), ("x", 4), ("y", 4), ("y", 4)]
+        assert set(gone) < set(await self.archived(bench))
+        await bench.apply(*(succeeded(*task.ref) for task in await bench.pending(3)))
+        (gather,) = await bench.pending(5)
+        assert (await bench.apply(succeeded(*gather.ref))).ended_steps == {5}
+
+    async def test_what_the_runner_does_not_tell_takes_nothing_away(self, store: Store) -> None:
+        bench = await bench_with(store, factories.creators())
+        await self.give(bench, 1, ROOT, child("a", 1))
+        await bench.apply(report(ReportKind.LOST, 0, 0))
+        await self.give(bench, 2, TaskRef(0, 0, 1), child("b", 1))
+        await bench.apply(succeeded(0, 0, 1))
+        assert set(await bench.items()) == {"a", "b"}

@@ -36,6 +36,8 @@ def report_from_proto(report: pb.Report) -> Report:
         report.folder,
         failure_from_proto(report.failure) if report.HasField("failure") else None,
         tuple(Child(child.key, child.payload_json) for child in report.children),
+        report.enumeration,
+        report.enumerated,
     )
 
 

@@ -1,19 +1,28 @@
-"""Items that a step gives: by chunks from the enumeration of the input, or with the report of an expanding task."""
+"""Items that a step gives: by chunks from the enumeration of the input, or with the report of an expanding task.
+
+When the task runs again, it meets the children of the execution before, by key. One with the same payload keeps its
+records; one whose payload has changed is another item under the same key; one that is missing goes, and all below it.
+The records of those that go are archived.
+"""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from milepost.core.definition import OnDuplicate, PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Child, ItemState, Outcome, TaskRef
-from milepost.daemon.store import counters, rows
+from milepost.core.model import Child, Event, ItemState, Outcome, TaskRef
+from milepost.daemon.store import counters, events, rows
 from milepost.daemon.store.counters import Deltas
+from milepost.daemon.store.operations import Part
 from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("children")
 DUPLICATE = "duplicate"
+#: Items that are removed together.
+_PART = 5000
 
 
 def add(
@@ -28,10 +37,9 @@ def add(
 ) -> int:
     """Stores a chunk; returns the position wanted next. A chunk sent again changes nothing.
 
-    `enumeration`: a number for each execution of the task: a later one meets the rows of an earlier one by key and
-    keeps their records. A key seen twice in one enumeration goes by the pipeline's `on_duplicate`. An empty key is
-    replaced by the position, from 1. Raises MilepostError: RUN_FENCED when the task no longer counts,
-    INVALID_ARGUMENT for a duplicate with `on_duplicate` "fail".
+    `enumeration`: a number for each execution of the task. A key seen twice in one enumeration goes by the pipeline's
+    `on_duplicate`. An empty key is replaced by the position, from 1. Raises MilepostError: RUN_FENCED when the task no
+    longer counts, INVALID_ARGUMENT for a duplicate with `on_duplicate` "fail".
     """
     sequence = rows.sequence_of(tx.connection, job_id)
     place = {"job": sequence, "item": ref.item, "step": ref.step, "epoch": ref.epoch}
@@ -73,6 +81,32 @@ def store(
     _write(tx, sequence, definition, ref, plan, enumeration, line, job["run_count"], now, deltas)
 
 
+def drop_missing(
+    tx: Transaction,
+    sequence: int,
+    definition: PipelineDefinition,
+    ref: TaskRef,
+    enumeration: int,
+    now: float,
+    deltas: Deltas,
+) -> None:
+    """Removes children of this item at this step that another enumeration gave: this one has ended.
+
+    In one transaction, so that nobody sees the line half old and half new: 100,000 that are gone hold the writer for
+    about two seconds. The caller makes sure that there can be some: below the root every item is looked at.
+    """
+    place = {"job": sequence, "parent": ref.item, "line": definition.steps[ref.step].feeds, "enumeration": enumeration}
+    query = _QUERIES.missing if ref.item else _QUERIES.missing_of_root
+    missing = tx.execute(query, place).fetchall()
+    _remove(tx, sequence, definition, missing, "are not given any more", now, deltas)
+
+
+def counted(tx: Transaction, sequence: int, definition: PipelineDefinition, step: int) -> int | None:
+    """How many children of this step there are in all; None when no step follows that counts them."""
+    first = definition.line_of_children(step)
+    return None if first is None else int(tx.execute(_QUERIES.total, (sequence, first.position)).fetchone()["total"])
+
+
 def duplicate_key(definition: PipelineDefinition, children: Sequence[Child]) -> MilepostError | None:
     """The error of an expanding task whose children repeat a key, if its pipeline does not allow that."""
     if definition.on_duplicate is not OnDuplicate.FAIL:
@@ -94,13 +128,22 @@ class _New:
     skipped: bool
 
 
+class _Known(NamedTuple):
+    id: int
+    enumeration: int
+    position: int
+    payload_json: str
+
+
 @dataclass
 class _Plan:
-    """What a chunk comes to: rows to insert, and rows of an earlier enumeration, as (position, id), to take over."""
+    """What a chunk comes to: rows to insert, and of an earlier enumeration rows to take over, as (position, id), and
+    rows to remove, because another payload has their key."""
 
     next_item: int
     new: list[_New] = field(default_factory=list)
     met: list[tuple[int, int]] = field(default_factory=list)
+    changed: list[int] = field(default_factory=list)
 
 
 class _Siblings:
@@ -119,31 +162,34 @@ class _Siblings:
         self._place = {"job": sequence, "line": line, "parent": parent}
         self._enumeration = enumeration
         self._on_duplicate = on_duplicate
-        #: key -> (id, enumeration, position)
-        self._known: dict[str, tuple[int, int, int]] = {}
+        self._known: dict[str, _Known] = {}
 
     def load(self, keys: Iterable[str]) -> None:
         wanted = self._place | {"keys": rows.dump(list(keys))}
         for row in self._db.execute(_QUERIES.by_keys, wanted).fetchall():
-            self._known[row["key"]] = (row["id"], row["enumeration"], row["position"])
+            self._known[row["key"]] = _Known(row["id"], row["enumeration"], row["position"], row["payload_json"])
 
     def place(self, plan: _Plan, position: int, key: str, payload_json: str) -> None:
         """A new row, one met again from an earlier enumeration, or nothing when this very child is there."""
         free = self._free_key(key, position)
         known = self._known.get(free)
-        if known is None:
-            skipped = free != key and self._on_duplicate is OnDuplicate.SKIP
-            plan.new.append(_New(plan.next_item, position, free, payload_json, skipped))
-            self._known[free] = (plan.next_item, self._enumeration, position)
-            plan.next_item += 1
-        elif known[1] != self._enumeration:
-            plan.met.append((position, known[0]))
-            self._known[free] = (known[0], self._enumeration, position)
+        if known is not None and known.enumeration == self._enumeration:
+            return
+        if known is not None and known.payload_json == payload_json:
+            plan.met.append((position, known.id))
+            self._known[free] = _Known(known.id, self._enumeration, position, payload_json)
+            return
+        if known is not None:
+            plan.changed.append(known.id)
+        skipped = free != key and self._on_duplicate is OnDuplicate.SKIP
+        plan.new.append(_New(plan.next_item, position, free, payload_json, skipped))
+        self._known[free] = _Known(plan.next_item, self._enumeration, position, payload_json)
+        plan.next_item += 1
 
     def _free_key(self, key: str, position: int) -> str:
-        while (known := self._known.get(key)) and known[1] == self._enumeration and known[2] != position:
+        while (known := self._known.get(key)) and known.enumeration == self._enumeration and known.position != position:
             if self._on_duplicate is OnDuplicate.FAIL:
-                raise _duplicate(key, known[2], position)
+                raise _duplicate(key, known.position, position)
             key = f"{key}#{position + 1}"
             if key not in self._known:
                 self.load([key])
@@ -165,6 +211,8 @@ def _write(
     first = definition.line_of_children(ref.step)
     step, open_state = (ref.step, ItemState.SUCCEEDED) if first is None else (first.position, ItemState.PENDING)
     skips = first is not None
+    changed = tx.execute(_QUERIES.by_ids, {"job": sequence, "items": rows.dump(plan.changed)}).fetchall()
+    _remove(tx, sequence, definition, changed, "have changed and start anew", now, deltas)
     tx.executemany(_QUERIES.meet_again, [(enumeration, position, sequence, item) for position, item in plan.met])
     tx.executemany(
         _QUERIES.insert,
@@ -195,6 +243,32 @@ def _write(
     for shape in definition.steps:
         if shape.line == line:
             deltas.total[shape.position] += len(plan.new)
+
+
+def _remove(
+    tx: Transaction,
+    sequence: int,
+    definition: PipelineDefinition,
+    items: Sequence[sqlite3.Row],
+    why: str,
+    now: float,
+    deltas: Deltas,
+) -> None:
+    """With all below them."""
+    if not items:
+        return
+    job = tx.execute(_QUERIES.job, (sequence,)).fetchone()
+    message = f"{len(items):,} items of an earlier enumeration {why}."
+    event = events.append(tx, job["id"], Event("ITEMS_REPLACED", now, "daemon", message=message))
+    part = Part(tx, sequence, definition, event, deltas)
+    while items:
+        below = []
+        for start in range(0, len(items), _PART):
+            some = items[start : start + _PART]
+            ids = rows.dump([row["id"] for row in some])
+            below += tx.execute(_QUERIES.below, {"job": sequence, "items": ids}).fetchall()
+            part.remove(some)
+        items = below
 
 
 def _named(children: Sequence[Child], first_position: int) -> list[tuple[int, str, str]]:

@@ -58,7 +58,7 @@ def advance(tx: Transaction, job_id: str, definition: PipelineDefinition, now: f
     row = tx.execute(_QUERIES.get, (sequence,)).fetchone()
     if row is None:
         return True
-    part = _Part(tx, sequence, definition, row["event"])
+    part = Part(tx, sequence, definition, row["event"])
     arguments = json.loads(row["arguments_json"])
     if row["kind"] == "REWIND":
         rewind = Rewind(**arguments)
@@ -85,7 +85,7 @@ def reopen_root(tx: Transaction, job_id: str, definition: PipelineDefinition, ev
     root = tx.execute(_QUERIES.root, (sequence,)).fetchone()
     if root["state"] != ItemState.FAILED:
         return False
-    part = _Part(tx, sequence, definition, event)
+    part = Part(tx, sequence, definition, event)
     part.retry([root])
     counters.add(tx, job_id, sequence, definition, part.deltas, now)
     return True
@@ -102,8 +102,8 @@ def _chosen(sequence: int, retry: Retry) -> dict[str, int | str]:
 
 
 @dataclass
-class _Part:
-    """What one commit of an operation does to the rows of some items."""
+class Part:
+    """What one commit does to the rows of some items, given as (id, line, step, state); the caller adds the deltas."""
 
     tx: Transaction
     sequence: int
@@ -122,6 +122,14 @@ class _Part:
         for line in {row["line"] for row in back}:
             self._reset(target[line], [row for row in back if row["line"] == line])
         self._delete(gone)
+
+    def remove(self, items: Sequence[sqlite3.Row]) -> None:
+        """The items go, their records are archived."""
+        lines = {row["line"] for row in items}
+        for shape in self.definition.steps:
+            if shape.line in lines:
+                self._archive(shape.position, [row["id"] for row in items if row["line"] == shape.line])
+        self._delete(items)
 
     def retry(self, items: Sequence[sqlite3.Row]) -> None:
         """Failed items wait at their step again, and the root at the first gather that had not seen them."""

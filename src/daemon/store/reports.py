@@ -203,19 +203,27 @@ class _Batch:
         )
 
     def _count(self, step: int, reports: list[Report]) -> None:
-        feeds_line = self.definition.steps[step].feeds is not None
+        shape = self.definition.steps[step]
         following = self.definition.next_step(step)
         for report in reports:
             self.deltas.records[step, _OUTCOMES[report.kind], report.label] += 1
             if following is not None and report.kind is ReportKind.SUCCEEDED:
                 self.released_steps.add(following)
-            if feeds_line and report.children:
+            if shape.enumerates:
+                self._end_enumeration(report)
+            elif shape.feeds is not None and (report.children or report.ref.epoch > 0):
                 self._expand(report)
         self.deltas.started(step, min(report.start_time for report in reports))
         self.ended += [report.ref for report in reports]
 
+    def _end_enumeration(self, report: Report) -> None:
+        """The children came before, in chunks; where there are more, an enumeration before this one gave them."""
+        there = children.counted(self.tx, self.sequence, self.definition, report.ref.step)
+        if report.enumeration and there != report.enumerated:
+            self._drop_missing(report, report.enumeration)
+
     def _expand(self, report: Report) -> None:
-        enumeration = round(report.start_time * 1_000_000)
+        enumeration = report.enumeration or round(report.start_time * 1_000_000)
         children.store(
             self.tx,
             self.sequence,
@@ -227,8 +235,13 @@ class _Batch:
             self.now,
             self.deltas,
         )
+        if report.ref.epoch > 0:  # it has run before
+            self._drop_missing(report, enumeration)
         if (first := self.definition.line_of_children(report.ref.step)) is not None:
             self.released_steps.add(first.position)
+
+    def _drop_missing(self, report: Report, enumeration: int) -> None:
+        children.drop_missing(self.tx, self.sequence, self.definition, report.ref, enumeration, self.now, self.deltas)
 
     def _fail(self, report: Report, key: str, attempts_used: int) -> None:
         ref = report.ref

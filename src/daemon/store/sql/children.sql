@@ -3,10 +3,10 @@ SELECT job.next_item, job.run_count FROM item JOIN job ON job.sequence = item.jo
 WHERE item.job = :job AND item.id = :item AND item.step = :step AND item.epoch = :epoch AND +item.state = 'PENDING';
 
 -- name: job
-SELECT next_item, run_count FROM job WHERE sequence = ?;
+SELECT id, next_item, run_count FROM job WHERE sequence = ?;
 
 -- name: by_keys
-SELECT item.key, item.id, item.enumeration, item.position
+SELECT item.key, item.id, item.enumeration, item.position, item.payload_json
 FROM json_each(:keys) AS wanted
     CROSS JOIN item ON item.job = :job AND item.key = wanted.value AND item.line = :line AND item.parent = :parent;
 
@@ -23,3 +23,22 @@ VALUES (?, ?, ?, 'SKIPPED', ?, '', 0, ?, ?, ?, '', ?);
 
 -- name: set_next_item
 UPDATE job SET next_item = ? WHERE sequence = ?;
+
+-- name: total
+SELECT total FROM step WHERE job = ? AND position = ?;
+
+-- name: missing_of_root
+SELECT id, line, step, state FROM item
+WHERE job = :job AND line = :line AND parent = 0 AND enumeration <> :enumeration AND :parent = 0;
+
+-- name: missing
+SELECT id, line, step, state FROM item INDEXED BY item_parent
+WHERE job = :job AND parent = :parent AND parent > 0 AND line = :line AND enumeration <> :enumeration;
+
+-- name: by_ids
+SELECT id, line, step, state FROM item WHERE job = :job AND id IN (SELECT value FROM json_each(:items));
+
+-- name: below
+SELECT item.id, item.line, item.step, item.state
+FROM json_each(:items) AS above
+    CROSS JOIN item INDEXED BY item_parent ON item.job = :job AND item.parent = above.value AND item.parent > 0;

@@ -143,6 +143,8 @@ CREATE TABLE item (
     CHECK ((due IS NOT NULL) = (state = 'RETRY'))
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX item_key ON item (job, key, line, parent);
+-- Of nested items only: the line below the root is most of a job, and is gone through as a whole when it must be.
+CREATE INDEX item_parent ON item (job, parent) WHERE parent > 0;
 CREATE INDEX item_pending ON item (job, step, id) WHERE state = 'PENDING';
 CREATE INDEX item_retry ON item (job, due) WHERE state = 'RETRY';
 CREATE INDEX item_failed ON item (job, id) WHERE state = 'FAILED';
