@@ -13,7 +13,7 @@ import pytest
 
 from milepost.core.errors import Code, MilepostError
 from milepost.daemon.store import migrate
-from milepost.daemon.store.store import CHECKPOINT_SIZE, Commit, Store, Transaction
+from milepost.daemon.store.store import CHECKPOINT_SIZE, Commit, Store, Transaction, suspicion
 
 
 def remember(key: str) -> Callable[[Transaction], int]:
@@ -132,7 +132,10 @@ class TestFullOrFailingDisk:
         await store.write(lambda tx: tx.execute("PRAGMA max_page_count = 100000").fetchall() and remember("after")(tx))
         assert await stored(store) == ["before", "limit", "after"]
 
-    async def test_a_write_error_fails_the_whole_commit_and_the_store_goes_on(self, store: Store) -> None:
+    async def test_after_a_write_error_the_store_takes_nothing_until_it_was_opened_anew(self, tmp_path: Path) -> None:
+        store = await Store.open(tmp_path / "state")
+        failed = asyncio.Event()
+        store.on_failure(failed.set)
         await store.write(remember("before"))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (store.path.with_name("store.db-wal").stat().st_size, hard))
@@ -143,8 +146,32 @@ class TestFullOrFailingDisk:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert failure.value.code is Code.STORE_UNUSABLE
         assert failure.value.remedy
-        await store.write(remember("after"))
-        assert await stored(store) == ["before", "after"]
+        assert failed.is_set()
+        for attempt in (store.write(remember("after")), stored(store)):
+            with pytest.raises(MilepostError) as refusal:
+                await attempt
+            assert refusal.value.code is Code.STORE_UNUSABLE
+        await store.close()
+
+        anew = await Store.open(tmp_path / "state")
+        await anew.write(remember("after"))
+        assert await stored(anew) == ["before", "after"]
+        assert not suspicion(anew.path).exists()
+        await anew.close()
+
+    async def test_a_suspect_store_that_is_damaged_is_refused(self, tmp_path: Path) -> None:
+        store = await Store.open(tmp_path / "state")
+        for number in range(100):
+            await store.write(remember(f"{number}" * 100))
+        await store.close()
+        suspicion(store.path).touch()
+        with store.path.open("r+b") as file:
+            file.seek(-3 * 4096, os.SEEK_END)
+            file.write(b"\xff" * 3 * 4096)
+        with pytest.raises(MilepostError) as refusal:
+            await Store.open(tmp_path / "state")
+        assert refusal.value.code is Code.STORE_UNUSABLE
+        assert suspicion(store.path).exists()
 
 
 class TestOpen:
