@@ -64,6 +64,10 @@ def position_text(job: Job, definition: PipelineDefinition) -> str:
     """Where a job stands: "continues at 229 of 313; 85 remain; 11 failed are kept"."""
     counts = progress.job_counts(definition, progress.step_counts(definition, job.steps, {}))
     unit = "item" if definition.item_line else "step"
+    steps = zip(job.steps, definition.steps, strict=True)
+    broken = [shape.name for step, shape in steps if shape.line == 0 and step.failed]
+    if broken:
+        return f"runs {', '.join(broken)} again, which failed; what is recorded is kept"
     if not counts.total_known:
         return f"continues with reading its input; {counts.processed} {unit}s processed"
     parts = []
@@ -83,7 +87,7 @@ def skipped_steps_text(job: Job, definition: PipelineDefinition) -> str:
     ended = [
         shape.name
         for shape, count in zip(definition.steps, counts, strict=True)
-        if count.total_known and not count.remaining
+        if count.succeeded and count.total_known and not count.remaining
     ]
     return f"; finished already: {', '.join(ended)}" if ended else ""
 

@@ -225,6 +225,8 @@ class Request:
 def effect_of(job: Job, command: Command, circumstances: Circumstances) -> Effect:
     """What the command would do now. Raises MilepostError with state, reason and what to do instead."""
     rule = TABLE[job.state, command]
+    if command is Command.RESUME and job.state is JobState.QUEUED and circumstances.pause_file:
+        raise _paused_by_file(job, circumstances.pause_file)
     if isinstance(rule, Refusal):
         raise not_allowed(job, command, rule)
     _check_circumstances(job, command, rule, circumstances)
@@ -270,6 +272,11 @@ def not_allowed(job: Job, command: Command, refusal: Refusal) -> MilepostError:
     )
 
 
+def _paused_by_file(job: Job, file: str) -> MilepostError:
+    text = f"The file {file} pauses every job."
+    return MilepostError(Code.PAUSE_FILE, text, "Remove it, then resume.", {"job": job.id, "file": file})
+
+
 def _check_circumstances(job: Job, command: Command, effect: Effect, circumstances: Circumstances) -> None:
     if command is Command.RETRY and not any(step.failed for step in job.steps):
         raise MilepostError(
@@ -294,12 +301,7 @@ def _check_circumstances(job: Job, command: Command, effect: Effect, circumstanc
             {"job": job.id, "other_job": circumstances.key_holder},
         )
     if effect in (*_STARTS, Effect.REVOKE_PAUSE) and circumstances.pause_file:
-        raise MilepostError(
-            Code.PAUSE_FILE,
-            f"The file {circumstances.pause_file} pauses every job.",
-            "Remove it, then resume.",
-            {"job": job.id, "file": circumstances.pause_file},
-        )
+        raise _paused_by_file(job, circumstances.pause_file)
 
 
 def _stopping(job: Job, effect: Effect, request: Request) -> Job:

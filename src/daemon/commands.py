@@ -92,7 +92,7 @@ class Commands:
         jobs.save(tx, replace(changed, activity_time=now))
         event_id = events.append(tx, job.id, _event(job, definition, asked, decision, now))
         retried = _rewrite_records(tx, job, definition, asked, decision, first_step, event_id, now)
-        message = f"{job.id} {actions.effect_text(job, definition, asked.command, decision.effect)}."
+        message = f"{job.id} {_effect_text(job, definition, asked, decision)}."
         controlled = Controlled(job.id, message, retried, tx.revision)
         if asked.request_id:
             answer = json.dumps(asdict(controlled)).encode()
@@ -104,8 +104,14 @@ def _first_step(definition: PipelineDefinition, asked: Asked) -> int:
     return definition.step_named(asked.step).position if asked.step is not None else 0
 
 
+def _effect_text(job: Job, definition: PipelineDefinition, asked: Asked, decision: Decision) -> str:
+    if asked.step is not None:
+        return f"archives the records from {asked.step} on and runs those steps again"
+    return actions.effect_text(job, definition, asked.command, decision.effect)
+
+
 def _event(job: Job, definition: PipelineDefinition, asked: Asked, decision: Decision, now: float) -> Event:
-    text = actions.effect_text(job, definition, asked.command, decision.effect)
+    text = _effect_text(job, definition, asked, decision)
     reason = f" ({asked.reason})" if asked.reason else ""
     return Event(
         kind=f"{asked.command}_REQUESTED",

@@ -1,12 +1,14 @@
 """The actions that a job carries are what the commands then do."""
 
+from dataclasses import replace
+
 import pytest
 
 from milepost.core.actions import actions
 from milepost.core.errors import MilepostError
 from milepost.core.lifecycle import Circumstances, Request, decide
 from milepost.core.model import Command, JobState
-from tests.core.factories import CREATORS, job
+from tests.core.factories import CREATORS, counts, job
 
 
 @pytest.mark.parametrize("circumstances", [Circumstances(), Circumstances("j-bbbbbbbb", "/state/PAUSE")])
@@ -46,3 +48,11 @@ def test_what_is_recommended() -> None:
 def test_resume_says_where_it_continues() -> None:
     resume = next(a for a in actions(job(JobState.FAILED), CREATORS, Circumstances()) if a.command is Command.RESUME)
     assert resume.effect == "continues at 229 of 313; 85 remain; 11 failed are kept; finished already: items"
+
+
+def test_resume_of_a_broken_enumeration_says_so() -> None:
+    nothing = replace(counts(1, "fetch", 0), total_known=True)
+    steps = (counts(0, "items", 1, failed=1), nothing, replace(nothing, position=2), counts(3, "report", 1))
+    broken = job(JobState.FAILED, steps=steps)
+    resume = next(a for a in actions(broken, CREATORS, Circumstances()) if a.command is Command.RESUME)
+    assert resume.effect == "runs items again, which failed; what is recorded is kept"
