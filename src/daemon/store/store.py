@@ -369,6 +369,11 @@ def _check_suspect(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} is damaged ({found[0]}).",
             "Move it away and restore a backup, or start on another state folder with --state-dir.",
         )
+    _absolve(path)
+
+
+@edge("store.absolve")
+def _absolve(path: Path) -> None:
     suspicion(path).unlink(missing_ok=True)
 
 
