@@ -43,7 +43,8 @@ async def overview(context: Context) -> Exit:
         context.out_json({"changed": [document(job) for job in changed], "needs_you": [document(job) for job in needy]})
         return Exit.DONE
     if not changed and not needy:
-        context.out("Nothing has changed since you last looked, and nothing needs you." if before else context.as_called(_WELCOME))
+        nothing = "Nothing has changed since you last looked, and nothing needs you."
+        context.out(nothing if before else context.as_called(_WELCOME))
         return Exit.DONE
     told_below = {job.id for job in needy}
     others = [job for job in changed if job.id not in told_below]
