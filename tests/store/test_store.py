@@ -277,3 +277,28 @@ class TestMigrate:
         again = await Store.open(store.path.parent)
         assert await again.read(lambda db: db.execute("PRAGMA user_version").fetchone()[0]) == newest
         await again.close()
+
+
+class Unheard(BaseException):
+    """No exception that anybody expects."""
+
+
+async def test_what_nobody_expects_ends_the_writer_and_leaves_no_caller_waiting(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "state")
+    failed = asyncio.Event()
+    store.on_failure(failed.set)
+
+    def break_down(tx: Transaction) -> None:
+        raise Unheard
+
+    with pytest.raises(MilepostError) as refusal:
+        async with asyncio.timeout(10):
+            await store.write(break_down)
+    assert refusal.value.code is Code.STORE_UNUSABLE
+    async with asyncio.timeout(10):
+        await failed.wait()
+    assert store.failure is not None
+    with pytest.raises(MilepostError):
+        await store.write(lambda _: None)
+    with pytest.raises(Unheard):
+        await store.close()

@@ -101,7 +101,7 @@ class Store:
         self._queue: list[_Write[Any]] = []
         self._wake = asyncio.Event()
         self._closing = False
-        self._failure: sqlite3.Error | None = None
+        self._failure: BaseException | None = None
         self._on_failure: Callable[[], None] = lambda: None
         self._listeners: list[Callable[[Commit], None]] = []
         self._wal = path.with_name(path.name + "-wal")
@@ -211,6 +211,10 @@ class Store:
                 batch, self._queue = self._queue, []
                 if batch:
                     await self._commit(batch)
+        except BaseException as error:
+            self._failure = self._failure or error
+            self._on_failure()
+            raise
         finally:
             self._closing = True
             for write in self._queue:
@@ -220,11 +224,13 @@ class Store:
         revision = self.revision + 1
         try:
             done = await self._writer.run(lambda connection: commit_batch(connection, revision, batch))
-        except sqlite3.Error as error:
+        except BaseException as error:
             self._fail_if_final(error)
             for write in batch:
                 write.resolve(_Result(error=failures.explain(error, self.path)))
-            return
+            if isinstance(error, sqlite3.Error):
+                return
+            raise
         if done.commit is not None:
             self.revision = revision
         for write, result in zip(batch, done.results, strict=True):
