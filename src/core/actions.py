@@ -99,7 +99,6 @@ def _rewind_text(command: Command) -> str:
 
 
 def effect_text(job: Job, definition: PipelineDefinition, command: Command, effect: Effect) -> str:
-    failed = sum(step.failed for step in job.steps)
     match effect:
         case Effect.HOLD:
             return "is held: it does not start until it is resumed"
@@ -122,4 +121,5 @@ def effect_text(job: Job, definition: PipelineDefinition, command: Command, effe
         case Effect.STOP_TO_FORCE_CANCEL:
             return "kills its whole process tree at once; what is recorded is kept and it can be resumed"
         case Effect.RETRY_IN_PLACE | Effect.RETRY_AND_ENQUEUE:
+            failed = sum(step.failed for step in job.steps)
             return f"runs {failed} failed {'task' if failed == 1 else 'tasks'} again"

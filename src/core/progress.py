@@ -148,12 +148,12 @@ def job_percent(definition: PipelineDefinition, counts: Sequence[Counts]) -> flo
 
 
 def rate(samples: Sequence[Sample], now: float) -> float:
-    """Processed per second over the window that ends now; 0 without enough history."""
-    window = [sample for sample in samples if now - sample.time <= RATE_WINDOW]
-    if not window:
+    """Processed per second over the window that ends now; 0 without enough history. Samples are in order of time."""
+    first = next((sample for sample in samples if now - sample.time <= RATE_WINDOW), None)
+    if first is None:
         return 0.0
-    span = now - window[0].time
-    return (window[-1].processed - window[0].processed) / span if span >= RATE_MINIMUM else 0.0
+    span = now - first.time
+    return (samples[-1].processed - first.processed) / span if span >= RATE_MINIMUM else 0.0
 
 
 def eta(counts: Counts, items_per_second: float) -> float | None:

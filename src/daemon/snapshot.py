@@ -67,7 +67,8 @@ class Snapshots:
     """Builds documents. `live`: what is in flight of a job; `folder`: the state folder; `pause_timeout` in seconds."""
 
     def __init__(self, folder: Path, live: Callable[[str], Live], pause_timeout: float) -> None:
-        self._folder = folder
+        self._jobs_folder = str(folder / "jobs")
+        self._pause_file = folder / PAUSE_FILE
         self._live = live
         self._pause_timeout = pause_timeout
 
@@ -81,12 +82,12 @@ class Snapshots:
         return documents
 
     def document(self, job: Job, around: Surroundings) -> pb.Job:
-        sentinel = self._folder / PAUSE_FILE
         circumstances = Circumstances(
-            key_holder=around.key_holders.get(job.id), pause_file=str(sentinel) if sentinel.exists() else None
+            key_holder=around.key_holders.get(job.id),
+            pause_file=str(self._pause_file) if self._pause_file.exists() else None,
         )
         live, now = self._live(job.id), time.time()
-        document = _document(job, live, around, self._folder / "jobs" / job.id, now)
+        document = _document(job, live, around, f"{self._jobs_folder}/{job.id}", now)
         definition = definition_of(job.definition_json)
         in_flight = [f"{definition.steps[task.step].name} {task.key}".strip() for task in live.tasks]
         found = findings(job, in_flight, now, self._pause_timeout)
@@ -97,10 +98,9 @@ class Snapshots:
         return document
 
 
-def subject(job: Job) -> FilterSubject:
-    """What a filter sees of the job."""
-    definition = definition_of(job.definition_json)
-    counts = progress.job_counts(definition, progress.step_counts(definition, job.steps, {}))
+def subject(job: Job, document: pb.Job) -> FilterSubject:
+    """What a filter sees of the job; `document` is its own."""
+    counts = document.counts
     return FilterSubject(
         id=job.id,
         name=job.name,
@@ -118,7 +118,7 @@ def subject(job: Job) -> FilterSubject:
     )
 
 
-def _document(job: Job, live: Live, around: Surroundings, folder: Path, now: float) -> pb.Job:
+def _document(job: Job, live: Live, around: Surroundings, folder: str, now: float) -> pb.Job:
     definition = definition_of(job.definition_json)
     counts = progress.step_counts(definition, job.steps, live.in_flight)
     rates = [progress.rate(live.samples.get(step.position, ()), now) for step in job.steps]
@@ -151,7 +151,7 @@ def _document(job: Job, live: Live, around: Surroundings, folder: Path, now: flo
         runner_lost_policy=RUNNER_LOST_POLICIES[job.runner_lost_policy],
         python=job.python,
         working_directory=job.working_directory,
-        folder=str(folder),
+        folder=folder,
         parameters_json=job.parameters_json,
         input=wire.input_info(job.input),
         in_flight=[_in_flight(task, definition) for task in live.tasks],

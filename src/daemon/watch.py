@@ -226,12 +226,13 @@ class Hub:
         return updates
 
     def _update(self, job: Job, around: Surroundings) -> Update:
+        document = self._snapshots.document(job, around)
         return Update(
             job_id=job.id,
             revision=job.revision,
             time=time.time(),
-            subject=subject(job),
-            encoded=pb.WatchJobsResponse(jobs=[self._snapshots.document(job, around)]).SerializeToString(),
+            subject=subject(job, document),
+            encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
         )
 
     # --- watching ---
