@@ -1,4 +1,7 @@
-"""A second kill while the first is being recovered from. Each fourth pair, unless `MILEPOST_CRASH_PROFILE` asks for all."""
+"""A second kill while the first is being recovered from.
+
+Each fourth pair, unless `MILEPOST_CRASH_PROFILE` asks for all.
+"""
 
 import os
 
