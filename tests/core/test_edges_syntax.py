@@ -25,7 +25,6 @@ EXCEPTIONS = {
     "sdk/edges.py:_pass": "the edge itself",
     "common/daemon_start.py:_spawn": "runs in a client, which starts a daemon and owns nothing",
     "daemon/main.py:_leave_the_job_that_started_us": "replaces a daemon that has not begun",
-    "daemon/store/store.py:_check_suspect": "what is cut off is checked again",
     "runner/attempts.py:_kill": "asks a worker to be killed, which `processes.send_signal` does",
     "runner/run.py:_stop_for_mistake": "a file with words: without it, or with half of it, the job says less",
     "runner/stream.py:_next_request": "makes messages; `link.write` sends them",
