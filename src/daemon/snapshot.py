@@ -7,17 +7,15 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from milepost.common.filter import FilterSubject
 from milepost.common.wire import job as wire
 from milepost.common.wire.enums import JOB_STATES, RUNNER_LOST_POLICIES
 from milepost.common.wire.times import duration, timestamp
-from milepost.core import definition as definitions
 from milepost.core import progress
 from milepost.core.actions import actions
-from milepost.core.definition import PipelineDefinition
+from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.findings import findings
 from milepost.core.lifecycle import Circumstances
 from milepost.core.model import ENDED_STATES, Job, JobState, StepCounts
@@ -29,9 +27,6 @@ from milepost.v1 import job_pb2 as pb
 
 #: Documents that are built before the loop gets a turn.
 BURST = 20
-
-#: By its text: a definition never changes, and few are in use at a time.
-definition_of = lru_cache(maxsize=256)(definitions.from_json)
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ class Snapshots:
         )
         live, now = self._live(job.id), time.time()
         document = _document(job, live, around, f"{self._jobs_folder}/{job.id}", now)
-        definition = definition_of(job.definition_json)
+        definition = from_json(job.definition_json)
         in_flight = [f"{definition.steps[task.step].name} {task.key}".strip() for task in live.tasks]
         found = findings(job, in_flight, now, self._pause_timeout)
         noticed = found if live.unrecorded is None else (*found, live.unrecorded)
@@ -119,7 +114,7 @@ def subject(job: Job, document: pb.Job) -> FilterSubject:
 
 
 def _document(job: Job, live: Live, around: Surroundings, folder: str, now: float) -> pb.Job:
-    definition = definition_of(job.definition_json)
+    definition = from_json(job.definition_json)
     counts = progress.step_counts(definition, job.steps, live.in_flight)
     rates = [progress.rate(live.samples.get(step.position, ()), now) for step in job.steps]
     return pb.Job(

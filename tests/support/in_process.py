@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from milepost.common.client import Client
-from milepost.core.definition import PipelineDefinition
+from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.errors import MilepostError
 from milepost.core.model import Child, Job, Report, TaskRef
 from milepost.daemon.commands import Commands
@@ -21,7 +21,7 @@ from milepost.daemon.live import IDLE, Live
 from milepost.daemon.rpc.job_service import Parts
 from milepost.daemon.rpc.server import Serving, build_server
 from milepost.daemon.sdk_copy import copy_sdk
-from milepost.daemon.snapshot import Snapshots, definition_of
+from milepost.daemon.snapshot import Snapshots
 from milepost.daemon.store import children, jobs, reports
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit
@@ -44,18 +44,18 @@ class InProcessDaemon:
     async def insert(self, job_id: str, definition: PipelineDefinition | None = None, **values: Any) -> Job:
         """A job's row, without its folder."""
         job = factories.job(job_id, definition, **values)
-        return await self.store.write(lambda tx: jobs.insert(tx, job, definition_of(job.definition_json)))
+        return await self.store.write(lambda tx: jobs.insert(tx, job, from_json(job.definition_json)))
 
     async def add_items(self, job: Job, keys: list[str]) -> None:
         """As if the job's first step had read these rows, and ended."""
-        definition = definition_of(job.definition_json)
+        definition = from_json(job.definition_json)
         rows = [Child(key, f'{{"handle":"{key}"}}') for key in keys]
         root = TaskRef(0, 0, 0)
         await self.store.write(lambda tx: children.add(tx, job.id, definition, root, 1, 0, rows, NOW))
         await self.report(job, factories.succeeded(0, 0))
 
     async def report(self, job: Job, *found: Report) -> None:
-        definition = definition_of(job.definition_json)
+        definition = from_json(job.definition_json)
         await self.store.write(lambda tx: reports.apply(tx, job.id, 1, definition, found, NOW, no_jitter()))
 
     async def job(self, reference: str) -> job_pb2.Job:

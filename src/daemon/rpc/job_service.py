@@ -12,7 +12,7 @@ from typing import Any
 from milepost.common.filter import parse
 from milepost.common.wire import job as wire
 from milepost.common.wire.enums import ITEM_STATES, OUTCOMES, from_proto
-from milepost.core.definition import PipelineDefinition
+from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.model import ACTIVE_STATES, Command, Job, JobState
 from milepost.daemon.commands import Asked, Commands, Controlled
 from milepost.daemon.dispatch import Dispatch
@@ -21,7 +21,7 @@ from milepost.daemon.rpc.caller import caller_of
 from milepost.daemon.rpc.interceptor import Context
 from milepost.daemon.rpc.items import attempt_message, item_message
 from milepost.daemon.rpc.pages import MAX_PAGE_BYTES, Tokens, collect, page_size
-from milepost.daemon.snapshot import Snapshots, Surroundings, definition_of, surroundings
+from milepost.daemon.snapshot import Snapshots, Surroundings, surroundings
 from milepost.daemon.store import events, filters, items, jobs
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit
@@ -277,7 +277,7 @@ class JobService(JobServiceServicer):
     async def _job(self, reference: str) -> tuple[Job, PipelineDefinition]:
         checked = checks.job_reference(reference)
         job = await self._store.read(lambda db: jobs.get(db, jobs.resolve(db, checked)))
-        return job, definition_of(job.definition_json)
+        return job, from_json(job.definition_json)
 
     async def _document(self, reference: str) -> job_pb2.Job:
         def read(db: sqlite3.Connection) -> tuple[Job, Surroundings]:
