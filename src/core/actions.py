@@ -60,8 +60,8 @@ def _recommended(job: Job, stalled: bool) -> Sequence[Command]:
             return ()
 
 
-def position_text(job: Job, definition: PipelineDefinition) -> str:
-    """Where a job stands: "continues at 229 of 313; 85 remain; 11 failed are kept"."""
+def position_text(job: Job, definition: PipelineDefinition, retrying: int = 0) -> str:
+    """Where a job stands: "continues at 229 of 313; 85 remain; 11 failed are kept"; `retrying`: those run again."""
     counts = progress.job_counts(definition, progress.step_counts(definition, job.steps, {}))
     unit = "item" if definition.item_line else "step"
     steps = zip(job.steps, definition.steps, strict=True)
@@ -76,7 +76,9 @@ def position_text(job: Job, definition: PipelineDefinition) -> str:
         parts.append(f"{counts.remaining} remain")
     else:
         parts.append(f"all {counts.total} {unit}s are processed; continues with the steps after them")
-    if counts.failed:
+    if retrying:
+        parts.append(_retry_text(retrying))
+    elif counts.failed:
         parts.append(f"{counts.failed} failed are kept")
     return "; ".join(parts)
 
@@ -92,13 +94,26 @@ def skipped_steps_text(job: Job, definition: PipelineDefinition) -> str:
     return f"; finished already: {', '.join(ended)}" if ended else ""
 
 
-def _rewind_text(command: Command) -> str:
+def _rewind_text(command: Command, step: str) -> str:
     if command is Command.RESTART_FROM_SCRATCH:
         return "archives every record and starts with the input"
-    return "archives the records from a step on and runs those steps again"
+    return f"archives the records from {step} on and runs those steps again"
 
 
-def effect_text(job: Job, definition: PipelineDefinition, command: Command, effect: Effect) -> str:
+def _retry_text(tasks: int) -> str:
+    return f"runs {tasks} failed {'task' if tasks == 1 else 'tasks'} again"
+
+
+def effect_text(
+    job: Job,
+    definition: PipelineDefinition,
+    command: Command,
+    effect: Effect,
+    *,
+    step: str = "a step",
+    retrying: int | None = None,
+) -> str:
+    """`step`: where a restart begins; `retrying`: failed tasks that a retry, or a resume that retries, runs again."""
     match effect:
         case Effect.HOLD:
             return "is held: it does not start until it is resumed"
@@ -109,11 +124,11 @@ def effect_text(job: Job, definition: PipelineDefinition, command: Command, effe
         case Effect.REVOKE_PAUSE:
             return "takes the pause back and goes on"
         case Effect.ENQUEUE:
-            return position_text(job, definition) + skipped_steps_text(job, definition)
+            return position_text(job, definition, retrying or 0) + skipped_steps_text(job, definition)
         case Effect.STOP_TO_RESTART:
             return f"kills the run and starts a new one: {position_text(job, definition)}"
         case Effect.STOP_TO_REWIND | Effect.REWIND:
-            return _rewind_text(command)
+            return _rewind_text(command, step)
         case Effect.CANCEL_AT_ONCE:
             return "ends it; it can be resumed until it is removed"
         case Effect.STOP_TO_CANCEL:
@@ -121,5 +136,4 @@ def effect_text(job: Job, definition: PipelineDefinition, command: Command, effe
         case Effect.STOP_TO_FORCE_CANCEL:
             return "kills its whole process tree at once; what is recorded is kept and it can be resumed"
         case Effect.RETRY_IN_PLACE | Effect.RETRY_AND_ENQUEUE:
-            failed = sum(step.failed for step in job.steps)
-            return f"runs {failed} failed {'task' if failed == 1 else 'tasks'} again"
+            return _retry_text(sum(counted.failed for counted in job.steps) if retrying is None else retrying)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from milepost.common.edges import edge
 from milepost.core import actions, lifecycle
-from milepost.core.definition import PipelineDefinition, from_json
+from milepost.core.definition import from_json
 from milepost.core.errors import Code, MilepostError
 from milepost.core.lifecycle import Circumstances, Decision, Effect, Request
 from milepost.core.model import ENDED_STATES, Command, Event, Job
@@ -83,16 +83,31 @@ class Commands:
                 return Controlled(**json.loads(answer))
         job = jobs.get(tx.connection, jobs.resolve(tx.connection, reference))
         definition = from_json(job.definition_json)
-        first_step = _first_step(definition, asked)
+        step = definition.step_named(asked.step) if asked.step is not None else None
         request = Request(asked.by, now, asked.reason)
         decision = lifecycle.decide(job, asked.command, request, self.circumstances(tx, job))
+        retry = _retry(job, asked, decision)
+        retried = _count(tx, job, retry) if retry is not None else 0
+        text = actions.effect_text(
+            job,
+            definition,
+            asked.command,
+            decision.effect,
+            step=step.name if step is not None else "",
+            retrying=retried,
+        )
         changed = decision.job
         if changed.stop != job.stop:
             changed = replace(changed, stop_revision=tx.revision)
         jobs.save(tx, replace(changed, activity_time=now))
-        event_id = events.append(tx, job.id, _event(job, definition, asked, decision, now))
-        retried = _rewrite_records(tx, job, definition, asked, decision, first_step, event_id, now)
-        message = f"{job.id} {_effect_text(job, definition, asked, decision)}."
+        event_id = events.append(tx, job.id, _event(job, asked, decision, text, now))
+        if decision.effect in (Effect.STOP_TO_REWIND, Effect.REWIND):
+            operations.begin(tx, job.id, operations.Rewind(step.position if step is not None else 0), event_id)
+        elif retry is not None:
+            operations.begin(tx, job.id, retry, event_id)
+        elif decision.reopens_root:
+            retried = int(operations.reopen_root(tx, job.id, definition, event_id, now))
+        message = f"{job.id} {text}."
         controlled = Controlled(job.id, message, retried, tx.revision)
         if asked.request_id:
             answer = json.dumps(asdict(controlled)).encode()
@@ -100,18 +115,7 @@ class Commands:
         return controlled
 
 
-def _first_step(definition: PipelineDefinition, asked: Asked) -> int:
-    return definition.step_named(asked.step).position if asked.step is not None else 0
-
-
-def _effect_text(job: Job, definition: PipelineDefinition, asked: Asked, decision: Decision) -> str:
-    if asked.step is not None:
-        return f"archives the records from {asked.step} on and runs those steps again"
-    return actions.effect_text(job, definition, asked.command, decision.effect)
-
-
-def _event(job: Job, definition: PipelineDefinition, asked: Asked, decision: Decision, now: float) -> Event:
-    text = _effect_text(job, definition, asked, decision)
+def _event(job: Job, asked: Asked, decision: Decision, text: str, now: float) -> Event:
     reason = f" ({asked.reason})" if asked.reason else ""
     return Event(
         kind=f"{asked.command}_REQUESTED",
@@ -124,39 +128,23 @@ def _event(job: Job, definition: PipelineDefinition, asked: Asked, decision: Dec
     )
 
 
-def _rewrite_records(
-    tx: Transaction,
-    job: Job,
-    definition: PipelineDefinition,
-    asked: Asked,
-    decision: Decision,
-    first_step: int,
-    event_id: int,
-    now: float,
-) -> int:
-    """Begins what must happen to the job's records; returns how many failed tasks will run again."""
-    match decision.effect:
-        case Effect.STOP_TO_REWIND | Effect.REWIND:
-            operations.begin(tx, job.id, operations.Rewind(first_step), event_id)
-            return 0
-        case Effect.RETRY_IN_PLACE | Effect.RETRY_AND_ENQUEUE:
-            return _begin_retry(tx, job, operations.Retry(asked.item_keys, asked.error_class), event_id)
-        case Effect.ENQUEUE if asked.retry_failed and any(step.failed for step in job.steps):
-            return _begin_retry(tx, job, operations.Retry(), event_id)
-        case _ if decision.reopens_root:
-            return int(operations.reopen_root(tx, job.id, definition, event_id, now))
-        case _:
-            return 0
+def _retry(job: Job, asked: Asked, decision: Decision) -> operations.Retry | None:
+    """Which failed tasks the command runs again, if any."""
+    if decision.effect in (Effect.RETRY_IN_PLACE, Effect.RETRY_AND_ENQUEUE):
+        return operations.Retry(asked.item_keys, asked.error_class)
+    if decision.effect is Effect.ENQUEUE and asked.retry_failed and any(step.failed for step in job.steps):
+        return operations.Retry()
+    return None
 
 
-def _begin_retry(tx: Transaction, job: Job, retry: operations.Retry, event_id: int) -> int:
+def _count(tx: Transaction, job: Job, retry: operations.Retry) -> int:
+    """Raises MilepostError(NOTHING_FAILED)."""
     count = operations.count_failed(tx.connection, job.id, retry)
     if count == 0:
         raise MilepostError(
             Code.NOTHING_FAILED,
-            f"Nothing of {job.id} that failed is meant by this.",
+            f"None of the tasks of {job.id} that failed fits what was asked.",
             f"See what failed: milepost items {job.id} --state FAILED.",
             {"job": job.id},
         )
-    operations.begin(tx, job.id, retry, event_id)
     return count

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from milepost.core.actions import actions
+from milepost.core.actions import actions, effect_text
 from milepost.core.errors import MilepostError
-from milepost.core.lifecycle import Circumstances, Request, decide
+from milepost.core.lifecycle import Circumstances, Effect, Request, decide
 from milepost.core.model import Command, JobState
 from tests.core.factories import CREATORS, counts, job
 
@@ -56,3 +56,16 @@ def test_resume_of_a_broken_enumeration_says_so() -> None:
     broken = job(JobState.FAILED, steps=steps)
     resume = next(a for a in actions(broken, CREATORS, Circumstances()) if a.command is Command.RESUME)
     assert resume.effect == "runs items again, which failed; what is recorded is kept"
+
+
+def test_words_say_how_many_failed_tasks_run_again() -> None:
+    failed = job(JobState.FAILED)
+    text = effect_text(failed, CREATORS, Command.RESUME, Effect.ENQUEUE, retrying=11)
+    assert text.startswith("continues at 229 of 313; 85 remain; runs 11 failed tasks again")
+    one = effect_text(failed, CREATORS, Command.RETRY, Effect.RETRY_AND_ENQUEUE, retrying=1)
+    assert one == "runs 1 failed task again"
+
+
+def test_words_name_the_step_of_a_restart() -> None:
+    text = effect_text(job(), CREATORS, Command.RESTART_FROM_STEP, Effect.REWIND, step="fetch")
+    assert text == "archives the records from fetch on and runs those steps again"
