@@ -146,6 +146,7 @@ class Dispatch:
             store=self._store,
             send=send,
             on_live=self._on_live,
+            on_retry=self._on_wake,
             feed=Feed(self._store, definition, admitted.current),
             desired=desired_of(job, definition),
         )

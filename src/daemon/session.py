@@ -52,6 +52,8 @@ class Session:
     store: Store
     send: Send
     on_live: Callable[[str], None]
+    #: A retry is due sooner than any before.
+    on_retry: Callable[[], None]
     feed: Feed
     #: As the welcome told it.
     desired: pb.Desired
@@ -153,6 +155,8 @@ class Session:
             for part in received:
                 self.feed.recorded(part)
             self.feed.superseded(result.superseded)
+            if _is_sooner(result.job.next_retry_time, self.job.next_retry_time):
+                self.on_retry()
             self.set_desired(result.job)
             self._sample()
             self._feed_now.set()
@@ -296,6 +300,10 @@ class Session:
             return None
         finally:
             self._inspections.pop(request, None)
+
+
+def _is_sooner(due: float | None, before: float | None) -> bool:
+    return due is not None and (before is None or due < before)
 
 
 def desired_of(job: Job, definition: PipelineDefinition) -> pb.Desired:
