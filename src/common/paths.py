@@ -17,7 +17,6 @@ SOCKET_NAME = "daemon.sock"
 SOCKET_POINTER = "socket"
 LOG_NAME = "daemon.log"
 LOCK_NAME = "lock"
-STORE_NAME = "store.db"
 
 
 def default_state_folder(environ: Mapping[str, str]) -> Path:

@@ -130,9 +130,6 @@ class Settings:
             "file": self.timeout_file,
         }
 
-    def queue_limit(self, queue: str) -> int:
-        return self.queues.get(queue, DEFAULT_QUEUE_LIMIT)
-
     def described(self) -> list["DescribedSetting"]:
         return [
             DescribedSetting(name, _shown(getattr(self, name)), self.sources.get(name, "default"), description)

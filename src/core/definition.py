@@ -118,9 +118,6 @@ class PipelineDefinition:
             for step in self.steps
         )
 
-    def first_step(self, line: int) -> int | None:
-        return next((s.position for s in self.steps if s.line == line), None)
-
     def is_gated(self, step: int) -> bool:
         """True when tasks of this step wait until every step before it has ended."""
         definition = self.steps[step]

@@ -14,10 +14,6 @@ from milepost.v1 import runner_service_pb2 as pb
 if TYPE_CHECKING:
     from milepost.runner.worker import Worker
 
-#: The window: the daemon keeps it filled, and memory does not grow beyond it.
-MAX_TASKS = 4096
-MAX_BYTES = 16 * 1024 * 1024
-
 _LISTED_ATTEMPTS = 100
 
 
@@ -88,14 +84,12 @@ class Ledger:
         self.attempts: dict[int, Attempt] = {}
         self.running = Counter[int]()
         self._numbers = itertools.count(1)
-        self._bytes = 0
 
     def hold(self, task: HeldTask) -> bool:
         """False when it is held already."""
         if task.ref in self.held:
             return False
         self.held[task.ref] = task
-        self._bytes += task.size
         return True
 
     def begin(self, task: HeldTask) -> Attempt:
@@ -131,11 +125,6 @@ class Ledger:
         for task in self.waiting():
             self._release(task)
 
-    @property
-    def credit(self) -> int:
-        """Tasks that can still be taken."""
-        return max(0, MAX_TASKS - len(self.held)) if self._bytes < MAX_BYTES else 0
-
     def longest_running(self) -> list[pb.RunningTask]:
         return [
             pb.RunningTask(
@@ -150,7 +139,6 @@ class Ledger:
     def _release(self, task: HeldTask) -> None:
         if self.held.get(task.ref) is task:
             del self.held[task.ref]
-            self._bytes -= task.size
 
 
 def now_us() -> int:

@@ -131,11 +131,6 @@ class Outbox:
     def is_empty(self) -> bool:
         return not self._batches
 
-    @property
-    def first_sequence(self) -> int:
-        """Number of the first batch that is not known to be durable; 0 when there is none."""
-        return self._batches[0].batch.sequence if self._batches else 0
-
     def batches(self) -> Iterator[pb.Batch]:
         return (outgoing.batch for outgoing in self._batches)
 

@@ -222,7 +222,6 @@ class Run:
             process_start_ticks=own.start_ticks,
             boot_id=own.boot_id,
             held=[*unconfirmed, *(ref.message() for ref in self._ledger.held)],
-            next_sequence=outbox.first_sequence,
         )
 
     def _heartbeat(self) -> pb.Heartbeat:
@@ -232,7 +231,6 @@ class Run:
             desired_revision=self._desired.revision,
             holding=self._is_holding,
             drained=self._is_drained,
-            credit=0 if self._is_drained else self._ledger.credit,
             silent_workers=self._attempts.silent_workers() if self._attempts else (),
         )
 
@@ -246,7 +244,6 @@ class Run:
         self._desire(welcome.desired)
         if self._attempts is None:
             self._set_up(welcome)
-        self._stream.outbox.acknowledge(welcome.acknowledged_sequence)
         self._void(welcome.void)
         self._stream.beat()
         self.advance()

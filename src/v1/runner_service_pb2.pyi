@@ -151,7 +151,6 @@ class Hello(_message.Message):
     PROCESS_START_TICKS_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
-    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     run: _builtins.int
     token: _builtins.str
@@ -160,8 +159,6 @@ class Hello(_message.Message):
     process_start_ticks: _builtins.int
     """Field 22 of /proc/PID/stat, and the boot id: a pid alone may be another process."""
     boot_id: _builtins.str
-    next_sequence: _builtins.int
-    """Batch.sequence of the first batch that will be sent again; 0 when there is none."""
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskRef]:
         """Everything handed out and not yet acknowledged: executing, waiting in the runner, or reported without an answer."""
@@ -176,11 +173,10 @@ class Hello(_message.Message):
         process_start_ticks: _builtins.int = ...,
         boot_id: _builtins.str = ...,
         held: _abc.Iterable[Global___TaskRef] | None = ...,
-        next_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "held", b"held", "job_id", b"job_id", "next_sequence", b"next_sequence", "pid", b"pid", "process_start_ticks", b"process_start_ticks", "run", b"run", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "held", b"held", "job_id", b"job_id", "pid", b"pid", "process_start_ticks", b"process_start_ticks", "run", b"run", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -428,7 +424,6 @@ class Heartbeat(_message.Message):
     DESIRED_REVISION_FIELD_NUMBER: _builtins.int
     HOLDING_FIELD_NUMBER: _builtins.int
     DRAINED_FIELD_NUMBER: _builtins.int
-    CREDIT_FIELD_NUMBER: _builtins.int
     SILENT_WORKERS_FIELD_NUMBER: _builtins.int
     desired_revision: _builtins.int
     """The last Desired.revision that is in force."""
@@ -436,8 +431,6 @@ class Heartbeat(_message.Message):
     """Nothing new will start."""
     drained: _builtins.bool
     """Holding, nothing executes, everything reported: the runner ends once the last batch is acknowledged."""
-    credit: _builtins.int
-    """Tasks that the runner can still take."""
     @_builtins.property
     def in_flight_by_step(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
         """Tasks executing now, by step position."""
@@ -458,12 +451,11 @@ class Heartbeat(_message.Message):
         desired_revision: _builtins.int = ...,
         holding: _builtins.bool = ...,
         drained: _builtins.bool = ...,
-        credit: _builtins.int = ...,
         silent_workers: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "desired_revision", b"desired_revision", "drained", b"drained", "holding", b"holding", "in_flight", b"in_flight", "in_flight_by_step", b"in_flight_by_step", "silent_workers", b"silent_workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["desired_revision", b"desired_revision", "drained", b"drained", "holding", b"holding", "in_flight", b"in_flight", "in_flight_by_step", b"in_flight_by_step", "silent_workers", b"silent_workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -669,7 +661,6 @@ class Welcome(_message.Message):
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
     LEASE_SECONDS_FIELD_NUMBER: _builtins.int
     VOID_FIELD_NUMBER: _builtins.int
-    ACKNOWLEDGED_SEQUENCE_FIELD_NUMBER: _builtins.int
     DESIRED_FIELD_NUMBER: _builtins.int
     INPUT_IS_INLINE_ITEMS_FIELD_NUMBER: _builtins.int
     definition_json: _builtins.str
@@ -688,8 +679,6 @@ class Welcome(_message.Message):
     """Copy of the SDK that workers run."""
     lease_seconds: _builtins.float
     """Seconds without the daemon after which the runner finishes what it holds, spools and ends."""
-    acknowledged_sequence: _builtins.int
-    """Highest batch sequence that is already durable."""
     input_is_inline_items: _builtins.bool
     @_builtins.property
     def environment(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
@@ -715,13 +704,12 @@ class Welcome(_message.Message):
         environment: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         lease_seconds: _builtins.float = ...,
         void: _abc.Iterable[Global___TaskRef] | None = ...,
-        acknowledged_sequence: _builtins.int = ...,
         desired: Global___Desired | None = ...,
         input_is_inline_items: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["desired", b"desired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_sequence", b"acknowledged_sequence", "definition_json", b"definition_json", "desired", b"desired", "environment", b"environment", "folder", b"folder", "input_file", b"input_file", "input_is_inline_items", b"input_is_inline_items", "input_name", b"input_name", "job_name", b"job_name", "lease_seconds", b"lease_seconds", "parameters_json", b"parameters_json", "pipeline_source_json", b"pipeline_source_json", "python", b"python", "sdk_folder", b"sdk_folder", "void", b"void", "working_directory", b"working_directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_json", b"definition_json", "desired", b"desired", "environment", b"environment", "folder", b"folder", "input_file", b"input_file", "input_is_inline_items", b"input_is_inline_items", "input_name", b"input_name", "job_name", b"job_name", "lease_seconds", b"lease_seconds", "parameters_json", b"parameters_json", "pipeline_source_json", b"pipeline_source_json", "python", b"python", "sdk_folder", b"sdk_folder", "void", b"void", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,7 +42,6 @@ def test_each_place_beats_the_one_before(environ: dict[str, str], tmp_path: Path
     settings = load_settings({"pause_timeout": "9", "log_level": None}, environ)
     assert (settings.log_level, settings.max_running_jobs, settings.pause_timeout) == ("error", 4, 9.0)
     assert settings.queues == {"default": 2, "slow": 1}
-    assert settings.queue_limit("other") == 2
     assert source_of(settings, "log_level") == str(file)
     assert source_of(settings, "max_running_jobs") == "environment"
     assert source_of(settings, "pause_timeout") == "flag"

@@ -48,11 +48,8 @@ def _no_change() -> dict[str, float | None]:
 
 def add(
     tx: Transaction, job_id: str, sequence: int, definition: PipelineDefinition, deltas: Deltas, now: float
-) -> frozenset[int]:
-    """Adds the deltas, touches the job, and settles which totals are known and which steps have ended.
-
-    Returns the positions of the steps that ended by it.
-    """
+) -> None:
+    """Adds the deltas, touches the job, and settles which totals are known and which steps have ended."""
     for step, columns in deltas.by_step().items():
         tx.execute(_QUERIES.add, columns | {"job": sequence, "step": step})
     labels = [(number, sequence, *key) for key, number in deltas.records.items() if number]
@@ -60,10 +57,10 @@ def add(
     tx.executemany(_QUERIES.add_label, labels)
     tx.execute(_QUERIES.set_activity, (now, sequence))
     tx.touch(job_id)
-    return _settle(tx, sequence, definition, now)
+    _settle(tx, sequence, definition, now)
 
 
-def _settle(tx: Transaction, sequence: int, definition: PipelineDefinition, now: float) -> frozenset[int]:
+def _settle(tx: Transaction, sequence: int, definition: PipelineDefinition, now: float) -> None:
     """The total of a line is known when the step that feeds it has ended; a step ends when nothing of it remains."""
     stored = tx.execute(_QUERIES.steps, (sequence,)).fetchall()
     steps = [
@@ -71,7 +68,6 @@ def _settle(tx: Transaction, sequence: int, definition: PipelineDefinition, now:
         for row in stored
     ]
     known_lines = {0}
-    newly_ended = set()
     for row, shape, counts in zip(stored, definition.steps, progress.step_counts(definition, steps, {}), strict=True):
         known = shape.line in known_lines
         ended = known and counts.remaining == 0
@@ -79,8 +75,5 @@ def _settle(tx: Transaction, sequence: int, definition: PipelineDefinition, now:
             known_lines.add(shape.feeds)
         if (known, ended) == (bool(row["total_known"]), row["end_time"] is not None):
             continue
-        if ended and row["end_time"] is None:
-            newly_ended.add(shape.position)
         end_time = (row["end_time"] or now) if ended else None
         tx.execute(_QUERIES.settle, (known, end_time, sequence, shape.position))
-    return frozenset(newly_ended)

@@ -28,12 +28,6 @@ class Applied:
     superseded: tuple[TaskRef, ...] = ()
     #: The root's task was given up: the job cannot go on.
     failed_root: Failure | None = None
-    #: Steps that items newly wait at (came from the step before, are new, or were given back).
-    released_steps: frozenset[int] = frozenset()
-    #: Steps that this batch ended: a gated step may be open now.
-    ended_steps: frozenset[int] = frozenset()
-    #: Earliest time of the retries that this batch decided on.
-    next_due: float | None = None
 
 
 def apply(
@@ -73,15 +67,11 @@ def apply(
     for report in others:
         batch.interrupt(report)
     batch.forget_saved()
-    ended: frozenset[int] = frozenset()
     if len(batch.superseded) < len(reports):
-        ended = counters.add(tx, job_id, sequence, definition, batch.deltas, now)
+        counters.add(tx, job_id, sequence, definition, batch.deltas, now)
     return Applied(
         superseded=tuple(batch.superseded),
         failed_root=batch.failed_root,
-        released_steps=frozenset(batch.released_steps),
-        ended_steps=ended,
-        next_due=min(batch.due_times, default=None),
     )
 
 
@@ -109,8 +99,6 @@ class _Batch:
     superseded: list[TaskRef] = field(default_factory=list)
     ended: list[TaskRef] = field(default_factory=list)
     failed_root: Failure | None = None
-    released_steps: set[int] = field(default_factory=set)
-    due_times: list[float] = field(default_factory=list)
     labels: dict[int, set[str]] = field(default_factory=dict)
 
     def labelled(self, report: Report) -> Report:
@@ -149,7 +137,6 @@ class _Batch:
             self.superseded.append(ref)
             return
         if report.kind is ReportKind.RETURNED:
-            self.released_steps.add(ref.step)
             return
         self.deltas.started(ref.step, report.start_time)
         if report.kind is ReportKind.LOST:
@@ -204,11 +191,8 @@ class _Batch:
 
     def _count(self, step: int, reports: list[Report]) -> None:
         shape = self.definition.steps[step]
-        following = self.definition.next_step(step)
         for report in reports:
             self.deltas.records[step, _OUTCOMES[report.kind], report.label] += 1
-            if following is not None and report.kind is ReportKind.SUCCEEDED:
-                self.released_steps.add(following)
             if shape.enumerates:
                 self._end_enumeration(report)
             elif shape.feeds is not None and (report.children or report.ref.epoch > 0):
@@ -237,8 +221,6 @@ class _Batch:
         )
         if report.ref.epoch > 0:  # it has run before
             self._drop_missing(report, enumeration)
-        if (first := self.definition.line_of_children(report.ref.step)) is not None:
-            self.released_steps.add(first.position)
 
     def _drop_missing(self, report: Report, enumeration: int) -> None:
         children.drop_missing(self.tx, self.sequence, self.definition, report.ref, enumeration, self.now, self.deltas)
@@ -254,12 +236,10 @@ class _Batch:
             return
         self.tx.execute(_QUERIES.retry, (due, attempts_used, self.sequence, ref.item))
         self.deltas.retrying[ref.step] += 1
-        self.due_times.append(due)
 
     def _lose(self, report: Report, key: str, attempts_used: int, lost: int) -> None:
         if lost < retry.LOST_LIMIT:
             self.tx.execute(_QUERIES.lose, (lost, self.sequence, report.ref.item))
-            self.released_steps.add(report.ref.step)
             return
         failure = Failure(
             "lost_worker",
