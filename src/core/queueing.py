@@ -29,6 +29,7 @@ class Queued:
     queue_time: float
     sequence: int
     held: bool = False  # its records are being rewritten
+    starting: bool = False  # it was given its slot, though its row does not say so yet
 
 
 def in_order(queued: Sequence[Queued]) -> list[Queued]:
@@ -38,13 +39,14 @@ def in_order(queued: Sequence[Queued]) -> list[Queued]:
 
 def next_to_start(queued: Sequence[Queued], active_queues: Sequence[str], limits: Limits) -> list[str]:
     """Ids of the jobs that get a slot now. `active_queues`: the queue of each job that holds one."""
-    taken = Counter(active_queues)
-    free = limits.running - len(active_queues)
+    active = [*active_queues, *(job.queue for job in queued if job.starting)]
+    taken = Counter(active)
+    free = limits.running - len(active)
     starting = []
     for job in in_order(queued):
         if free <= 0:
             break
-        if job.held or taken[job.queue] >= limits.of(job.queue):
+        if job.held or job.starting or taken[job.queue] >= limits.of(job.queue):
             continue
         taken[job.queue] += 1
         free -= 1

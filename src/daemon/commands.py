@@ -10,13 +10,11 @@ from milepost.common.edges import edge
 from milepost.core import actions, lifecycle
 from milepost.core.definition import from_json
 from milepost.core.errors import Code, MilepostError
-from milepost.core.lifecycle import Circumstances, Decision, Effect, Request
-from milepost.core.model import ENDED_STATES, Command, Event, Job
+from milepost.core.lifecycle import Decision, Effect, Request
+from milepost.core.model import Command, Event, Job
+from milepost.daemon.circumstances import PAUSE_FILE, circumstances
 from milepost.daemon.store import events, jobs, operations, requests
 from milepost.daemon.store.store import Store, Transaction
-
-#: Name of the sentinel file that pauses a job (in its folder) or all jobs (in the state folder) (J14).
-PAUSE_FILE = "PAUSE"
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,6 @@ class Commands:
     def _remove_pause_file(self, job_id: str) -> None:
         (self._folder / "jobs" / job_id / PAUSE_FILE).unlink(missing_ok=True)
 
-    def circumstances(self, tx: Transaction, job: Job) -> Circumstances:
-        holder = None
-        if job.uniqueness_key is not None and job.state in ENDED_STATES:
-            holder = jobs.holder_of_key(tx.connection, job.uniqueness_key, job.id)
-        sentinel = self._folder / PAUSE_FILE
-        return Circumstances(key_holder=holder, pause_file=str(sentinel) if sentinel.exists() else None)
-
     def _apply(self, tx: Transaction, reference: str, asked: Asked, now: float) -> Controlled:
         if asked.request_id:
             answer = requests.recall(tx.connection, asked.request_id, asked.payload_hash)
@@ -85,7 +76,7 @@ class Commands:
         definition = from_json(job.definition_json)
         step = definition.step_named(asked.step) if asked.step is not None else None
         request = Request(asked.by, now, asked.reason)
-        decision = lifecycle.decide(job, asked.command, request, self.circumstances(tx, job))
+        decision = lifecycle.decide(job, asked.command, request, circumstances(tx.connection, job, self._folder))
         retry = _retry(job, asked, decision)
         retried = _count(tx, job, retry) if retry is not None else 0
         text = actions.effect_text(

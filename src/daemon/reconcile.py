@@ -22,7 +22,8 @@ from milepost.core.findings import pause_is_late
 from milepost.core.model import Command, Event, Job, JobState, Reason, Run, RunEnd
 from milepost.core.queueing import Limits
 from milepost.daemon import runners
-from milepost.daemon.commands import PAUSE_FILE, Asked, Commands
+from milepost.daemon.circumstances import PAUSE_FILE
+from milepost.daemon.commands import Asked, Commands
 from milepost.daemon.dispatch import Dispatch, token_hash
 from milepost.daemon.inputs import verify_input
 from milepost.daemon.records import take_in_spool
@@ -160,18 +161,21 @@ class Reconcile:
                 await self._dispatch.refresh(job_id, look_everywhere=True)
 
     async def _heed_pause_file(self, job: Job) -> None:
-        file = self._pause_file(job.id)
-        if job.state is not JobState.RUNNING or job.stop is not None or file is None:
-            return
-        asked = Asked(Command.PAUSE, "", "", "daemon", "", reason=f"the file {file} is there")
-        try:
-            await self._commands.control(job.id, asked)
-        except MilepostError as error:
-            logger.info("%s is not paused by %s: %s", job.id, file, error)
+        if job.state is JobState.RUNNING and job.stop is None:
+            await self._paused_by_file(job.id)
 
-    def _pause_file(self, job_id: str) -> Path | None:
+    async def _paused_by_file(self, job_id: str) -> bool:
+        """Pauses the job if a sentinel file says so."""
         own, everywhere = self._folder / "jobs" / job_id / PAUSE_FILE, self._folder / PAUSE_FILE
-        return next((file for file in (own, everywhere) if file.exists()), None)
+        file = next((file for file in (own, everywhere) if file.exists()), None)
+        if file is None:
+            return False
+        try:
+            asked = Asked(Command.PAUSE, "", "", "daemon", "", reason=f"the file {file} is there")
+            await self._commands.control(job_id, asked)
+        except MilepostError as error:
+            logger.info("%s is not paused by %s: %s", job_id, file, error)
+        return True
 
     # --- a run ---
 
@@ -259,10 +263,8 @@ class Reconcile:
         if not self._starting or (self._folder / PAUSE_FILE).exists():
             return []
         queued, active = await self._store.read(lambda db: (queue.queued(db), queue.active_queues(db)))
-        # One whose start is under way has its slot already, though its row does not say so yet.
-        starting = [job.queue for job in queued if job.job_id in self._busy and not job.held]
-        waiting = [job for job in queued if job.job_id not in self._busy]
-        return queueing.next_to_start(waiting, [*active, *starting], self._rules.limits)
+        now = [replace(job, starting=job.job_id in self._busy and not job.held) for job in queued]
+        return queueing.next_to_start(now, active, self._rules.limits)
 
     async def _start_time_reached(self, job_id: str) -> None:
         await self._store.write(lambda tx: _start_time_reached(tx, job_id))
@@ -270,10 +272,7 @@ class Reconcile:
 
     async def _start(self, job_id: str) -> None:
         """The job has a slot: its run is recorded, then its runner started. A crash in between is reaped as lost."""
-        file = self._pause_file(job_id)
-        if file is not None:
-            asked = Asked(Command.PAUSE, "", "", "daemon", "", reason=f"the file {file} is there")
-            await self._commands.control(job_id, asked)
+        if await self._paused_by_file(job_id):
             return
         job = await self._store.read(lambda db: jobs.get(db, job_id))
         lost = await asyncio.to_thread(verify_input, self._folder / "jobs" / job_id, job.input) if job.input else None

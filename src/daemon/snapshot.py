@@ -18,11 +18,11 @@ from milepost.core.actions import actions
 from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.findings import findings
 from milepost.core.lifecycle import Circumstances
-from milepost.core.model import ENDED_STATES, Job, JobState, StepCounts
+from milepost.core.model import Job, JobState, StepCounts
 from milepost.core.progress import Counts
-from milepost.daemon.commands import PAUSE_FILE
+from milepost.daemon.circumstances import key_holder, pause_file
 from milepost.daemon.live import Live, RunningTask
-from milepost.daemon.store import jobs, queue, runs
+from milepost.daemon.store import queue, runs
 from milepost.v1 import job_pb2 as pb
 
 #: Documents that are built before the loop gets a turn.
@@ -45,16 +45,10 @@ class Surroundings:
 def surroundings(db: sqlite3.Connection, found: Sequence[Job]) -> Surroundings:
     """For documents of these jobs, to be read in the same snapshot as they were."""
     any_queued = any(job.state is JobState.QUEUED for job in found)
-    key_holders = {}
-    for job in found:
-        if job.uniqueness_key is not None and job.state in ENDED_STATES:
-            holder = jobs.holder_of_key(db, job.uniqueness_key, job.id)
-            if holder is not None:
-                key_holders[job.id] = holder
     return Surroundings(
         places=queue.places(db) if any_queued else {},
         run_starts={run.job_id: run.create_time for run in runs.open_runs(db)},
-        key_holders=key_holders,
+        key_holders={job.id: holder for job in found if (holder := key_holder(db, job)) is not None},
     )
 
 
@@ -62,8 +56,7 @@ class Snapshots:
     """Builds documents. `live`: what is in flight of a job; `folder`: the state folder; `pause_timeout` in seconds."""
 
     def __init__(self, folder: Path, live: Callable[[str], Live], pause_timeout: float) -> None:
-        self._jobs_folder = str(folder / "jobs")
-        self._pause_file = folder / PAUSE_FILE
+        self._folder = folder
         self._live = live
         self._pause_timeout = pause_timeout
 
@@ -77,12 +70,9 @@ class Snapshots:
         return documents
 
     def document(self, job: Job, around: Surroundings) -> pb.Job:
-        circumstances = Circumstances(
-            key_holder=around.key_holders.get(job.id),
-            pause_file=str(self._pause_file) if self._pause_file.exists() else None,
-        )
+        circumstances = Circumstances(around.key_holders.get(job.id), pause_file(self._folder))
         live, now = self._live(job.id), time.time()
-        document = _document(job, live, around, f"{self._jobs_folder}/{job.id}", now)
+        document = _document(job, live, around, f"{self._folder}/jobs/{job.id}", now)
         definition = from_json(job.definition_json)
         in_flight = [f"{definition.steps[task.step].name} {task.key}".strip() for task in live.tasks]
         found = findings(job, in_flight, now, self._pause_timeout)

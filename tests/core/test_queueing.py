@@ -1,5 +1,7 @@
 """Which queued jobs start."""
 
+from dataclasses import replace
+
 from milepost.core.queueing import Limits, Queued, in_order, next_to_start
 
 LIMITS = Limits(running=3, by_queue={"slow": 1}, other_queue=2)
@@ -25,3 +27,9 @@ def test_limits_of_a_queue_and_in_all() -> None:
 def test_a_held_job_keeps_its_place_and_takes_no_slot() -> None:
     jobs = [queued("1", held=True), queued("2"), queued("3"), queued("4")]
     assert next_to_start(jobs, [], LIMITS) == ["2", "3"]
+
+
+def test_a_job_that_is_being_started_has_its_slot() -> None:
+    first = replace(queued("1"), starting=True)
+    assert next_to_start([first, queued("2"), queued("3")], [], LIMITS) == ["2"]
+    assert next_to_start([first, queued("2")], ["a", "b"], LIMITS) == []

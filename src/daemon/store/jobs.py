@@ -7,7 +7,7 @@ from typing import Any
 
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Job, JobState, LabelCount, Outcome, StepCounts
+from milepost.core.model import ACTIVE_STATES, Job, JobState, LabelCount, Outcome, StepCounts
 from milepost.daemon.store import rows
 from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
@@ -124,10 +124,10 @@ def in_states(db: sqlite3.Connection, states: Collection[JobState]) -> list[Job]
 def unsettled(db: sqlite3.Connection, now: float) -> list[Job]:
     """Jobs that reconcile has something to do with: they run, their start time has come, or their records change."""
     where = (
-        "WHERE job.state IN ('RUNNING', 'PAUSING', 'CANCELLING')"
-        " OR (job.state = 'SCHEDULED' AND job.scheduled_time <= ?) OR operation.kind IS NOT NULL ORDER BY job.sequence"
+        "WHERE job.state IN (SELECT value FROM json_each(?)) OR (job.state = ? AND job.scheduled_time <= ?)"
+        " OR operation.kind IS NOT NULL ORDER BY job.sequence"
     )
-    return _select(db, where, (now,))
+    return _select(db, where, (rows.dump(list(ACTIVE_STATES)), JobState.SCHEDULED.value, now))
 
 
 def count_by_state(db: sqlite3.Connection) -> dict[JobState, int]:
