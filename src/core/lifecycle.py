@@ -353,14 +353,14 @@ def waiting(job: Job, reason: Reason) -> Job:
     return replace(job, state=JobState.WAITING, reason=reason, stop=None, queue_time=None)
 
 
-def cannot_go_on(job: Job, target: JobState, reason: Reason, now: float) -> Job:
-    """A fact that ends the run by itself: the root's task failed (target FAILED) or the job must wait (WAITING).
+def cannot_go_on(job: Job, reason: Reason, now: float) -> Job:
+    """A fact that ends the run by itself: a task that the whole job needs has failed.
 
     A stop that someone asked for stands: what it leaves behind is settled then.
     """
     if job.stop is not None:
         return job
-    return replace(job, stop=Stop(target, False, "daemon", reason, now), reason=reason)
+    return replace(job, stop=Stop(JobState.FAILED, False, "daemon", reason, now), reason=reason)
 
 
 def settle(

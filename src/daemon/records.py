@@ -10,7 +10,7 @@ from milepost.common.wire import runner as wire
 from milepost.core import lifecycle
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Child, Event, Failure, Job, JobState, Reason, Report, ReportKind, Run, TaskRef
+from milepost.core.model import Child, Event, Failure, Job, Reason, Report, ReportKind, Run, TaskRef
 from milepost.daemon.store import children, events, jobs, reports, runs, saved
 from milepost.daemon.store.failures import is_of_storage
 from milepost.daemon.store.store import Transaction
@@ -140,7 +140,7 @@ def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> No
         f"A step that the whole job needs has failed: {failure.message}",
         failure.remedy or "See its log and its failed attempts, mend the cause, then resume it.",
     )
-    stopped = lifecycle.cannot_go_on(job, JobState.FAILED, reason, now)
+    stopped = lifecycle.cannot_go_on(job, reason, now)
     if stopped is job:
         return
     stopped = replace(stopped, stop_revision=tx.revision)

@@ -153,7 +153,7 @@ def test_a_rewind_beats_completion() -> None:
 
 def test_a_failed_task_of_the_root_fails_the_job_even_when_nothing_remains() -> None:
     steps = (*ALL_DONE[:3], counts(3, "report", 1, failed=1))
-    failing = cannot_go_on(job(steps=steps), JobState.FAILED, Reason("TASK_FAILED", "report: no."), 150.0)
+    failing = cannot_go_on(job(steps=steps), Reason("TASK_FAILED", "report: no."), 150.0)
     assert failing.stop is not None
     after = settle(failing, CREATORS, RunEnd.LOST, None, 200.0)
     assert (after.state, after.reason) == (JobState.FAILED, Reason("TASK_FAILED", "report: no."))
@@ -161,7 +161,7 @@ def test_a_failed_task_of_the_root_fails_the_job_even_when_nothing_remains() -> 
 
 def test_what_someone_asked_for_stands_when_the_job_cannot_go_on() -> None:
     pausing = job(JobState.PAUSING)
-    assert cannot_go_on(pausing, JobState.FAILED, Reason("X", "No."), 150.0) is pausing
+    assert cannot_go_on(pausing, Reason("X", "No."), 150.0) is pausing
 
 
 def test_a_pipeline_that_cannot_be_loaded_waits() -> None:
@@ -204,7 +204,7 @@ def test_more_to_do_for_a_runner_that_ends_in_order_is_no_loss() -> None:
 
 
 def test_retry_waits_for_a_stop() -> None:
-    failing = cannot_go_on(job(), JobState.FAILED, Reason("TASK_FAILED", "No."), 150.0)
+    failing = cannot_go_on(job(), Reason("TASK_FAILED", "No."), 150.0)
     with pytest.raises(MilepostError, match="it is being stopped"):
         decide(failing, Command.RETRY, ASKED, FREE)
 
