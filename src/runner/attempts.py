@@ -23,6 +23,7 @@ from milepost.runner.ledger import Attempt, Ending, HeldTask, Ledger, Ref, now_u
 from milepost.runner.outbox import Outbox
 from milepost.runner.pool import Pool
 from milepost.runner.schedule import Lane, Schedule, concurrency
+from milepost.runner.text import printable
 from milepost.runner.worker import Worker
 from milepost.v1 import runner_service_pb2 as pb
 
@@ -32,6 +33,8 @@ _LOG = logging.getLogger(__name__)
 MAX_UNDELIVERED = 32 * 1024 * 1024
 
 #: Workers in a row that may end before they were ready, until the pipeline is held to be unusable.
+#: The item of a job that its one-item steps and gathers work on.
+_ROOT = 0
 _MAX_FAILED_STARTS = 3
 #: Seconds in which a cancelled task must have ended before its worker is killed.
 _CANCEL_GRACE = 2.0
@@ -241,10 +244,21 @@ class Attempts:
             result = _result(attempt, pb.REPORT_KIND_FAILED, self._timeout_failure(attempt))
         if self._steps[attempt.task.ref.step].gives is Gives.MANY:
             result.enumeration, result.enumerated = attempt.enumeration, attempt.enumerated
+        if result.failure is not None:
+            self._tell_failure(attempt, result.failure)
         self._outbox.report(attempt.task.ref, result)
         following = self._following[attempt.task.ref.step]
         if result.kind == pb.REPORT_KIND_SUCCEEDED and following is not None:
             self._go_on(attempt.task, result, following)
+
+    def _tell_failure(self, attempt: Attempt, failure: pb.TaskFailure) -> None:
+        """A line in the log for each; with its traceback where the whole job stands on it."""
+        task = attempt.task
+        name = printable(f"{self._steps[task.ref.step].name} {task.key}".strip())
+        what = printable(f"{failure.error_class}: {failure.message}")
+        _LOG.warning("%s failed, attempt %d: %s", name, task.attempts_used + 1, what)
+        if task.ref.item == _ROOT and failure.traceback:
+            _LOG.warning("%s", failure.traceback)
 
     def _go_on(self, task: HeldTask, result: Result, following: int) -> None:
         """The item's next task: the daemon knows that the runner takes it there without asking."""

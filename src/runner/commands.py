@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from milepost.common.edges import edge
 from milepost.runner.children import Children
+from milepost.runner.text import printable
 from milepost.v1 import runner_service_pb2 as pb
 
 #: sysexits.h: a temporary failure, try again.
@@ -20,7 +21,6 @@ _SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 _READ_SIZE = 64 * 1024
 _MAX_LINE = 64 * 1024
-_MAX_QUOTED = 500
 _MAX_TAG = 80
 
 PLACEHOLDER = "{}"
@@ -80,7 +80,7 @@ class _Output:
     """Reads what a command writes to stdout and stderr, and appends it to the log, whole lines with their tag."""
 
     def __init__(self, tag: str, log: int) -> None:
-        self._prefix = f"[{_printable(tag)}] ".encode()
+        self._prefix = f"[{printable(tag)}] ".encode()
         self._log = log
         self._reading, self.writing = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._reading, False)
@@ -178,11 +178,7 @@ def _not_started(call: CommandCall, error: OSError | ValueError) -> pb.TaskFailu
 
 
 def _quoted(last_line: str) -> str:
-    return f" Its last output: {_printable(last_line[:_MAX_QUOTED])}" if last_line else ""
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text[:_MAX_QUOTED])
+    return f" Its last output: {printable(last_line)}" if last_line else ""
 
 
 def _signal_name(number: int) -> str:

@@ -27,3 +27,15 @@ async def test_a_key_that_must_not_come_twice_fails_the_job_and_says_where(daemo
     assert failed.reason.remedy
     log = [event.kind for event in await daemon.events(job.id)]
     assert log.count("RUNNER_REATTACHED") == 0
+
+
+async def test_the_log_says_what_failed_and_where_the_job_stood_on_it(daemon: RealDaemon) -> None:
+    broken = await daemon.submit(parameters={"count": None})
+    await daemon.wait_state(broken.id, JobState.FAILED)
+    log = daemon.run_log(broken.id)
+    assert "milepost: items failed, attempt 1: bug: TypeError" in log
+    assert "in rows" in log, "its traceback"
+
+    job = await daemon.submit(parameters={"count": 3, "gate": "", "failing": ["item-001"]})
+    await daemon.wait_state(job.id, JobState.COMPLETED)
+    assert "milepost: work item-001 failed, attempt 1: persistent: item-001 is no good" in daemon.run_log(job.id)
