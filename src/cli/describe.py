@@ -49,7 +49,8 @@ def _facts(job: job_pb2.Job, now: float) -> list[tuple[str, str]]:
         facts.append(("stop", f"to {target}{force}, asked by {safe(job.stop.by)} {_ago(job.stop.request_time, now)}"))
     facts += [("finding", reason_words(finding.reason)) for finding in job.findings]
     if job.retry_count:
-        facts.append(("retries", f"{job.retry_count} items wait, the first until {_clock(job.next_retry_time, now)}"))
+        waiting = "1 item waits" if job.retry_count == 1 else f"{job.retry_count} items wait, the first"
+        facts.append(("retries", f"{waiting} until {_clock(job.next_retry_time, now)}"))
     facts.append(("pipeline", f"{safe(job.pipeline)} from {safe(job.pipeline_source)}"))
     if job.HasField("input"):
         facts.append(("input", f"{safe(job.input.name) or 'items in the request'} ({job.input.size_bytes:,} bytes)"))

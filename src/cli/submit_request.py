@@ -87,6 +87,8 @@ def parse_pipeline(text: str, folder: Path) -> PythonPipeline:
         source, name = text, ""
     if source.endswith(".py") or "/" in source:
         return PythonPipeline(file=str(absolute(folder / source)), name=name)
+    if (folder / source).is_file():
+        raise _wrong(f"{source} is a file, but no Python file", f"Name the pipeline first: PIPELINE --input {source}.")
     if not _MODULE.fullmatch(source):
         raise _wrong(
             f"{text!r} names no pipeline", "Write path/to/file.py, path/to/file.py:name or package.module:name."

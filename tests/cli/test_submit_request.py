@@ -68,6 +68,12 @@ def test_what_names_no_pipeline(text: str) -> None:
     assert caught.value.code is Code.INVALID_ARGUMENT
 
 
+def test_an_input_in_the_place_of_a_pipeline(tmp_path: Path) -> None:
+    (tmp_path / "creators.csv").touch()
+    with pytest.raises(MilepostError, match=r"PIPELINE --input creators\.csv"):
+        parse_pipeline("creators.csv", tmp_path)
+
+
 def test_a_command_for_each_line() -> None:
     request = request_for(
         "run", "--each", "urls.txt", "-j", "8", "--attempts", "5", "--timeout", "1.5", "--", "sh", "-c", "x", "{}"
