@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from milepost.cli.text import counts_words, eta_words, safe, shorten, state_cell, state_name
+from milepost.cli.text import state_cell
+from milepost.common.text import safe, shorten
+from milepost.common.words import counts_words, eta_words, state_name
 from milepost.v1 import job_pb2
 
 _LONGEST_NAME = 24

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import milepost
-from milepost.cli.text import Cell, Paint, safe_lines, table
+from milepost.cli.text import Cell, Paint, table
 from milepost.common import paths
 from milepost.common.client import Client, is_listening
 from milepost.common.settings import Settings
+from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
 
 #: "milepost" where a verb follows it.

@@ -14,8 +14,10 @@ from milepost.cli.exit_codes import EXIT_OF, Exit, worst
 from milepost.cli.follow import exit_of, wait_settled
 from milepost.cli.parser import Verbs, add_jobs
 from milepost.cli.targets import named_or_chosen
-from milepost.cli.text import counts_words, safe, safe_lines, state_cell
+from milepost.cli.text import state_cell
 from milepost.common.client import Client
+from milepost.common.text import safe, safe_lines
+from milepost.common.words import counts_words
 from milepost.core.errors import MilepostError
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import (

@@ -12,9 +12,10 @@ from milepost.cli.context import CLIENT_NAME, Context
 from milepost.cli.documents import document
 from milepost.cli.exit_codes import Exit
 from milepost.cli.parser import Verbs
-from milepost.cli.text import safe, seconds_words, unix_seconds
 from milepost.common import paths
 from milepost.common.client import Client, is_listening
+from milepost.common.text import safe, seconds_words
+from milepost.common.words import unix_seconds
 from milepost.core.errors import Code, MilepostError
 from milepost.v1 import daemon_service_pb2 as pb
 

@@ -5,17 +5,15 @@ import time
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from milepost.cli.context import Context
-from milepost.cli.text import (
-    Cell,
+from milepost.cli.text import Cell, state_cell
+from milepost.common.text import safe, seconds_words
+from milepost.common.words import (
     clock_words,
     counts_words,
     duration_seconds,
     eta_words,
     outcomes_words,
     reason_words,
-    safe,
-    seconds_words,
-    state_cell,
     state_name,
     unix_seconds,
 )

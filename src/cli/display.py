@@ -6,7 +6,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from milepost.cli.context import Context
-from milepost.cli.text import counts_words, eta_words, reason_words, safe, state_name
+from milepost.common.text import safe
+from milepost.common.words import counts_words, eta_words, reason_words, state_name
 from milepost.v1 import job_pb2
 
 #: A moving job is told of at least this often, in seconds.

@@ -9,8 +9,10 @@ from milepost.cli.documents import document
 from milepost.cli.exit_codes import Exit
 from milepost.cli.follow import Interrupts, let_go_of_terminal
 from milepost.cli.parser import Verbs, add_job, whole_number
-from milepost.cli.text import Cell, clock_words, safe
+from milepost.cli.text import Cell
 from milepost.common.client import Client
+from milepost.common.text import safe
+from milepost.common.words import clock_words
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import ListEventsRequest, TailLogRequest
 

@@ -16,8 +16,10 @@ from typing import Self
 from milepost.cli.context import Context
 from milepost.cli.display import Display, display_for
 from milepost.cli.exit_codes import Exit
-from milepost.cli.text import counts_words, outcomes_words, reason_words, safe, state_cell, state_name
+from milepost.cli.text import state_cell
 from milepost.common.client import Client, Disconnected
+from milepost.common.text import safe
+from milepost.common.words import counts_words, outcomes_words, reason_words, state_name
 from milepost.core.errors import MilepostError
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import ForceCancelJobRequest, PauseJobRequest

@@ -9,8 +9,9 @@ from milepost.cli.context import Context
 from milepost.cli.documents import Json, document, line
 from milepost.cli.exit_codes import Exit
 from milepost.cli.parser import Verbs, add_job, one_of, whole_number
-from milepost.cli.text import Cell, safe
+from milepost.cli.text import Cell
 from milepost.common.client import Client
+from milepost.common.text import safe
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import GetJobRequest, ListItemsRequest, ListResultsRequest
 

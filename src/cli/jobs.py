@@ -8,7 +8,9 @@ from milepost.cli.exit_codes import Exit
 from milepost.cli.filter_help import HELP
 from milepost.cli.parser import Verbs, add_job, whole_number
 from milepost.cli.targets import list_jobs
-from milepost.cli.text import Cell, counts_words, safe, safe_lines, seconds_words, state_cell, unix_seconds
+from milepost.cli.text import Cell, state_cell
+from milepost.common.text import safe, safe_lines, seconds_words
+from milepost.common.words import counts_words, unix_seconds
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import GetJobRequest, InspectJobRequest
 

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from milepost.cli.context import Context, environment, out_error_json
 from milepost.cli.exit_codes import EXIT_OF, Exit
 from milepost.cli.parser import Parser, Verb, Verbs, add_common, split_command
-from milepost.cli.text import safe, safe_lines
 from milepost.common.settings import load_settings
+from milepost.common.text import safe, safe_lines
 from milepost.core.errors import Code, MilepostError
 
 #: Where verbs live, in the order of --help.

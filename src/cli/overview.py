@@ -14,17 +14,10 @@ from milepost.cli.context import Context
 from milepost.cli.documents import document
 from milepost.cli.exit_codes import Exit
 from milepost.cli.targets import list_jobs
-from milepost.cli.text import (
-    Cell,
-    counts_words,
-    reason_words,
-    safe,
-    seconds_words,
-    state_cell,
-    state_name,
-    unix_seconds,
-)
+from milepost.cli.text import Cell, state_cell
 from milepost.common.client import Client, Disconnected
+from milepost.common.text import safe, seconds_words
+from milepost.common.words import counts_words, reason_words, state_name, unix_seconds
 from milepost.v1 import job_pb2
 
 LAST_LOOK = "last-look"

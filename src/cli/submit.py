@@ -13,8 +13,8 @@ from milepost.cli.follow import Interrupts, OnInterrupt, exit_of, follow, let_go
 from milepost.cli.parser import Verbs, pair, whole_number
 from milepost.cli.submit_input import readable_by_daemon
 from milepost.cli.submit_request import build_request
-from milepost.cli.text import safe, safe_lines
 from milepost.common.client import Client
+from milepost.common.text import safe, safe_lines
 from milepost.core.errors import Code, MilepostError
 from milepost.v1.job_service_pb2 import SubmitJobRequest, SubmitJobResponse
 

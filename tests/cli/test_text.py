@@ -15,7 +15,9 @@ from milepost.cli.documents import document, line
 from milepost.cli.exit_codes import EXIT_OF, Exit, worst
 from milepost.cli.follow import exit_of, in_flight_words, next_steps
 from milepost.cli.items import csv_row, result_document
-from milepost.cli.text import Cell, Paint, counts_words, outcomes_words, safe, seconds_words, state_cell, table, width
+from milepost.cli.text import Cell, Paint, state_cell, table
+from milepost.common.text import safe, seconds_words, width
+from milepost.common.words import counts_words, outcomes_words
 from milepost.core.errors import Code
 from milepost.v1 import job_pb2
 

@@ -1,0 +1,79 @@
+"""Text that may go to a terminal: what comes from jobs made harmless, measured and cut by cells; and times in words."""
+
+import unicodedata
+from collections.abc import Mapping
+
+#: (glyph, colour) by state. The glyph and the word say it without colour too.
+STATE_LOOKS: Mapping[str, tuple[str, str]] = {
+    "SCHEDULED": ("◷", "cyan"),
+    "QUEUED": ("…", "cyan"),
+    "RUNNING": ("▶", "blue"),
+    "PAUSING": ("⏸", "yellow"),
+    "PAUSED": ("⏸", "yellow"),
+    "CANCELLING": ("■", "magenta"),
+    "CANCELLED": ("■", "magenta"),
+    "WAITING": ("?", "yellow"),
+    "COMPLETED": ("✔", "green"),
+    "FAILED": ("✘", "red"),
+}
+
+
+def safe(text: str, keep: str = "") -> str:
+    """Text from a job, with control characters (also those that turn the direction of writing) escaped."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter if letter in keep or unicodedata.category(letter) not in _UNSAFE else _escaped(letter) for letter in text
+    )
+
+
+def safe_lines(text: str) -> str:
+    """As `safe`, for text of several lines."""
+    return safe(text, keep="\n\t")
+
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def width(text: str) -> int:
+    """Cells on a terminal, for text without control characters."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells(letter) for letter in text)
+
+
+def shorten(text: str, cells: int) -> str:
+    """At most so many cells, with … where something was cut; reads no more of the text than it shows."""
+    if text.isascii():
+        return text if len(text) <= cells else f"{text[: cells - 1]}…"
+    used = kept = 0
+    for at, letter in enumerate(text, 1):
+        used += _cells(letter)
+        if used < cells:
+            kept = at
+        elif used > cells:
+            return f"{text[:kept]}…"
+    return text
+
+
+def _cells(letter: str) -> int:
+    return 0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def seconds_words(seconds: float) -> str:
+    """As "45s", "12m", "3h 20m", "2d 4h"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes}m {rest}s" if minutes < 10 and rest else f"{minutes}m"
+    if whole < 86_400:
+        hours, rest = divmod(whole, 3600)
+        return f"{hours}h {rest // 60}m" if rest >= 60 else f"{hours}h"
+    days, rest = divmod(whole, 86_400)
+    return f"{days}d {rest // 3600}h" if rest >= 3600 else f"{days}d"

@@ -1,0 +1,61 @@
+"""A job's document in words for a person: counts, outcomes, times, reasons."""
+
+from collections.abc import Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from milepost.common.text import safe, seconds_words
+from milepost.v1 import job_pb2
+
+
+def state_name(job: job_pb2.Job) -> str:
+    return job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
+
+
+def counts_words(counts: job_pb2.Counts) -> str:
+    """As "228 of 313 processed, 11 failed"; of what can still arrive, so that it can become all of it."""
+    possible = counts.total - counts.upstream
+    if not possible and not counts.total_known:
+        return "nothing processed yet"
+    words = f"{counts.processed} of {possible}{'' if counts.total_known else '+'} processed"
+    return f"{words}, {counts.failed} failed" if counts.failed else words
+
+
+def outcomes_words(outcomes: Sequence[job_pb2.OutcomeCount]) -> str:
+    """As "200 added, 11 failed, 2 skipped (filtered)"."""
+    parts = []
+    for entry in outcomes:
+        plain = job_pb2.Outcome.Name(entry.outcome).removeprefix("OUTCOME_").lower()
+        if not entry.label:
+            parts.append(f"{entry.count} {plain}")
+        elif entry.outcome == job_pb2.OUTCOME_SUCCEEDED:
+            parts.append(f"{entry.count} {safe(entry.label)}")
+        else:
+            parts.append(f"{entry.count} {plain} ({safe(entry.label)})")
+    return ", ".join(parts)
+
+
+def duration_seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
+def unix_seconds(moment: Timestamp) -> float:
+    return moment.seconds + moment.nanos / 1e9
+
+
+def eta_words(progress: job_pb2.Progress) -> str:
+    return seconds_words(duration_seconds(progress.eta)) if progress.HasField("eta") else "—"
+
+
+def clock_words(moment: Timestamp, now: float) -> str:
+    """Local time; with the date when it is not within a day of now."""
+    import time
+
+    seconds = unix_seconds(moment)
+    near = abs(now - seconds) < 86_400
+    return time.strftime("%H:%M:%S" if near else "%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def reason_words(reason: job_pb2.Reason) -> str:
+    return safe(f"{reason.message} {reason.remedy}".strip())
