@@ -166,6 +166,160 @@ class GetInfoResponse(_message.Message):
 Global___GetInfoResponse: _TypeAlias = GetInfoResponse  # noqa: Y015
 
 @_typing.final
+class GetStatsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatsRequest: _TypeAlias = GetStatsRequest  # noqa: Y015
+
+@_typing.final
+class GetStatsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class JobsByStateEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MACHINE_FIELD_NUMBER: _builtins.int
+    DAEMON_FIELD_NUMBER: _builtins.int
+    RUNNERS_FIELD_NUMBER: _builtins.int
+    WATCHERS_FIELD_NUMBER: _builtins.int
+    JOBS_BY_STATE_FIELD_NUMBER: _builtins.int
+    runners: _builtins.int
+    """Jobs with a runner that is attached to the daemon."""
+    watchers: _builtins.int
+    """Clients that watch jobs."""
+    @_builtins.property
+    def machine(self) -> Global___MachineStats: ...
+    @_builtins.property
+    def daemon(self) -> Global___DaemonStats: ...
+    @_builtins.property
+    def jobs_by_state(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Number of jobs by state name."""
+
+    def __init__(
+        self,
+        *,
+        machine: Global___MachineStats | None = ...,
+        daemon: Global___DaemonStats | None = ...,
+        runners: _builtins.int = ...,
+        watchers: _builtins.int = ...,
+        jobs_by_state: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["daemon", b"daemon", "machine", b"machine"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daemon", b"daemon", "jobs_by_state", b"jobs_by_state", "machine", b"machine", "runners", b"runners", "watchers", b"watchers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class MachineStats(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPU_PERCENT_FIELD_NUMBER: _builtins.int
+    CORES_FIELD_NUMBER: _builtins.int
+    LOAD_1M_FIELD_NUMBER: _builtins.int
+    LOAD_5M_FIELD_NUMBER: _builtins.int
+    LOAD_15M_FIELD_NUMBER: _builtins.int
+    MEMORY_USED_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_FREE_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    cpu_percent: _builtins.float
+    """0 to 100, of all cores together, over the last second or more."""
+    cores: _builtins.int
+    load_1m: _builtins.float
+    """Processes that run or wait, on average over the last 1, 5 and 15 minutes."""
+    load_5m: _builtins.float
+    load_15m: _builtins.float
+    memory_used_bytes: _builtins.int
+    """Total less what programs could still get."""
+    memory_total_bytes: _builtins.int
+    disk_free_bytes: _builtins.int
+    """Of the disk that holds the state folder; free for this user."""
+    disk_total_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        cpu_percent: _builtins.float = ...,
+        cores: _builtins.int = ...,
+        load_1m: _builtins.float = ...,
+        load_5m: _builtins.float = ...,
+        load_15m: _builtins.float = ...,
+        memory_used_bytes: _builtins.int = ...,
+        memory_total_bytes: _builtins.int = ...,
+        disk_free_bytes: _builtins.int = ...,
+        disk_total_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cores", b"cores", "cpu_percent", b"cpu_percent", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "load_15m", b"load_15m", "load_1m", b"load_1m", "load_5m", b"load_5m", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MachineStats: _TypeAlias = MachineStats  # noqa: Y015
+
+@_typing.final
+class DaemonStats(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RSS_BYTES_FIELD_NUMBER: _builtins.int
+    CPU_PERCENT_FIELD_NUMBER: _builtins.int
+    DESCRIPTORS_FIELD_NUMBER: _builtins.int
+    THREADS_FIELD_NUMBER: _builtins.int
+    WAL_BYTES_FIELD_NUMBER: _builtins.int
+    rss_bytes: _builtins.int
+    cpu_percent: _builtins.float
+    """100 is one core, over the last second or more."""
+    descriptors: _builtins.int
+    """Open file descriptors."""
+    threads: _builtins.int
+    wal_bytes: _builtins.int
+    """Size of the store's write-ahead log."""
+    def __init__(
+        self,
+        *,
+        rss_bytes: _builtins.int = ...,
+        cpu_percent: _builtins.float = ...,
+        descriptors: _builtins.int = ...,
+        threads: _builtins.int = ...,
+        wal_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_percent", b"cpu_percent", "descriptors", b"descriptors", "rss_bytes", b"rss_bytes", "threads", b"threads", "wal_bytes", b"wal_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DaemonStats: _TypeAlias = DaemonStats  # noqa: Y015
+
+@_typing.final
 class DrainRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

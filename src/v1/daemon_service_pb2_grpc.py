@@ -40,6 +40,11 @@ class DaemonServiceStub:
                 request_serializer=milepost_dot_v1_dot_daemon__service__pb2.GetInfoRequest.SerializeToString,
                 response_deserializer=milepost_dot_v1_dot_daemon__service__pb2.GetInfoResponse.FromString,
                 _registered_method=True)
+        self.GetStats = channel.unary_unary(
+                '/milepost.v1.DaemonService/GetStats',
+                request_serializer=milepost_dot_v1_dot_daemon__service__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=milepost_dot_v1_dot_daemon__service__pb2.GetStatsResponse.FromString,
+                _registered_method=True)
         self.Drain = channel.unary_unary(
                 '/milepost.v1.DaemonService/Drain',
                 request_serializer=milepost_dot_v1_dot_daemon__service__pb2.DrainRequest.SerializeToString,
@@ -53,6 +58,13 @@ class DaemonServiceServicer:
 
     def GetInfo(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStats(self, request, context):
+        """Load of the machine and of the daemon now. Cheap: meant to be asked every few seconds.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -71,6 +83,11 @@ def add_DaemonServiceServicer_to_server(servicer, server):
                     servicer.GetInfo,
                     request_deserializer=milepost_dot_v1_dot_daemon__service__pb2.GetInfoRequest.FromString,
                     response_serializer=milepost_dot_v1_dot_daemon__service__pb2.GetInfoResponse.SerializeToString,
+            ),
+            'GetStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=milepost_dot_v1_dot_daemon__service__pb2.GetStatsRequest.FromString,
+                    response_serializer=milepost_dot_v1_dot_daemon__service__pb2.GetStatsResponse.SerializeToString,
             ),
             'Drain': grpc.unary_unary_rpc_method_handler(
                     servicer.Drain,
@@ -106,6 +123,33 @@ class DaemonService:
             '/milepost.v1.DaemonService/GetInfo',
             milepost_dot_v1_dot_daemon__service__pb2.GetInfoRequest.SerializeToString,
             milepost_dot_v1_dot_daemon__service__pb2.GetInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/milepost.v1.DaemonService/GetStats',
+            milepost_dot_v1_dot_daemon__service__pb2.GetStatsRequest.SerializeToString,
+            milepost_dot_v1_dot_daemon__service__pb2.GetStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -17,6 +17,8 @@ class DaemonServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetInfo: _aio.UnaryUnaryMultiCallable[_daemon_service_pb2.GetInfoRequest, _daemon_service_pb2.GetInfoResponse]
+    GetStats: _aio.UnaryUnaryMultiCallable[_daemon_service_pb2.GetStatsRequest, _daemon_service_pb2.GetStatsResponse]
+    """Load of the machine and of the daemon now. Cheap: meant to be asked every few seconds."""
     Drain: _aio.UnaryUnaryMultiCallable[_daemon_service_pb2.DrainRequest, _daemon_service_pb2.DrainResponse]
     """Ends the daemon after treating the running jobs as told."""
 
@@ -29,6 +31,14 @@ class DaemonServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _daemon_service_pb2.GetInfoRequest,
         context: _aio.ServicerContext[_daemon_service_pb2.GetInfoRequest, _abc.Awaitable[_daemon_service_pb2.GetInfoResponse]],
     ) -> _abc.Awaitable[_daemon_service_pb2.GetInfoResponse]: ...
+
+    @_abc_1.abstractmethod
+    def GetStats(
+        self,
+        request: _daemon_service_pb2.GetStatsRequest,
+        context: _aio.ServicerContext[_daemon_service_pb2.GetStatsRequest, _abc.Awaitable[_daemon_service_pb2.GetStatsResponse]],
+    ) -> _abc.Awaitable[_daemon_service_pb2.GetStatsResponse]:
+        """Load of the machine and of the daemon now. Cheap: meant to be asked every few seconds."""
 
     @_abc_1.abstractmethod
     def Drain(

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -748,6 +749,8 @@ class ListItemsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FULL_FIELD_NUMBER: _builtins.int
     ITEM_KEYS_FIELD_NUMBER: _builtins.int
+    ERROR_CLASS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     step: _builtins.str
     label: _builtins.str
@@ -756,6 +759,10 @@ class ListItemsRequest(_message.Message):
     page_token: _builtins.str
     full: _builtins.bool
     """With payload and task records."""
+    error_class: _builtins.str
+    """Only items in FAILED or RETRY whose last failure has this class."""
+    skip: _builtins.int
+    """So many items further on than page_token, or than the first one. Beyond the end the page is empty."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_job_pb2.ItemState.ValueType]:
         """Any of these; every item when empty."""
@@ -773,10 +780,12 @@ class ListItemsRequest(_message.Message):
         page_token: _builtins.str = ...,
         full: _builtins.bool = ...,
         item_keys: _abc.Iterable[_builtins.str] | None = ...,
+        error_class: _builtins.str = ...,
+        skip: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "item_keys", b"item_keys", "job", b"job", "label", b"label", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_class", b"error_class", "full", b"full", "item_keys", b"item_keys", "job", b"job", "label", b"label", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "states", b"states", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -788,7 +797,10 @@ class ListItemsResponse(_message.Message):
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    total_size: _builtins.int
+    """Of what the filter matches; set when the request has no page_token."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Item]: ...
     def __init__(
@@ -796,10 +808,11 @@ class ListItemsResponse(_message.Message):
         *,
         items: _abc.Iterable[_job_pb2.Item] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -863,20 +876,23 @@ class ListEventsRequest(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """All jobs when empty."""
     page_size: _builtins.int
     page_token: _builtins.str
+    newest_first: _builtins.bool
     def __init__(
         self,
         *,
         job: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        newest_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1078,3 +1094,338 @@ class InspectJobResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InspectJobResponse: _TypeAlias = InspectJobResponse  # noqa: Y015
+
+@_typing.final
+class GetJobGridRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    job: _builtins.str
+    columns: _builtins.int
+    """Cells of a step at most: 1 to 400; 100 when 0."""
+    def __init__(
+        self,
+        *,
+        job: _builtins.str = ...,
+        columns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobGridRequest: _TypeAlias = GetJobGridRequest  # noqa: Y015
+
+@_typing.final
+class GetJobGridResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepGrid]:
+        """Every step, in order."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___StepGrid] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobGridResponse: _TypeAlias = GetJobGridResponse  # noqa: Y015
+
+@_typing.final
+class StepGrid(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    @_builtins.property
+    def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___GridCell]:
+        """In the order of ListItems. Steps on the same line have the same items in the same cells; a step that the job itself
+        goes through (the first one, a gather) has one cell. Empty while the step has no item.
+        """
+
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        cells: _abc.Iterable[Global___GridCell] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepGrid: _TypeAlias = StepGrid  # noqa: Y015
+
+@_typing.final
+class GridCell(_message.Message):
+    """An item, or a bucket of neighbouring ones, at a step; a client shows the worst of its states.
+    succeeded + failed + skipped + in_flight + retry + pending + upstream = items.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    FIRST_ITEM_KEY_FIELD_NUMBER: _builtins.int
+    FIRST_ITEM_ID_FIELD_NUMBER: _builtins.int
+    items: _builtins.int
+    succeeded: _builtins.int
+    failed: _builtins.int
+    skipped: _builtins.int
+    in_flight: _builtins.int
+    """Of the oldest 100 tasks in flight of the job, as its runner last said; later ones are counted as pending."""
+    retry: _builtins.int
+    """Wait for the time of their next attempt."""
+    pending: _builtins.int
+    """Will be executed, also those that still stand at an earlier step."""
+    upstream: _builtins.int
+    """Left the line in an earlier step."""
+    first_item_key: _builtins.str
+    """First item of the bucket; the key is empty where the cell is the job itself."""
+    first_item_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        items: _builtins.int = ...,
+        succeeded: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        in_flight: _builtins.int = ...,
+        retry: _builtins.int = ...,
+        pending: _builtins.int = ...,
+        upstream: _builtins.int = ...,
+        first_item_key: _builtins.str = ...,
+        first_item_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "first_item_id", b"first_item_id", "first_item_key", b"first_item_key", "in_flight", b"in_flight", "items", b"items", "pending", b"pending", "retry", b"retry", "skipped", b"skipped", "succeeded", b"succeeded", "upstream", b"upstream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GridCell: _TypeAlias = GridCell  # noqa: Y015
+
+@_typing.final
+class GetJobMetricsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    job: _builtins.str
+    def __init__(
+        self,
+        *,
+        job: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobMetricsRequest: _TypeAlias = GetJobMetricsRequest  # noqa: Y015
+
+@_typing.final
+class GetJobMetricsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    THROUGHPUT_FIELD_NUMBER: _builtins.int
+    THROUGHPUT_WIDTH_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepMetrics]:
+        """Every step, in order."""
+
+    @_builtins.property
+    def throughput(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThroughputPoint]:
+        """Of equal width, at most 120, over the time in which tasks were recorded; empty when there are none."""
+
+    @_builtins.property
+    def throughput_width(self) -> _duration_pb2.Duration:
+        """Width of each point of the throughput."""
+
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailureCount]:
+        """Attempts that failed, by class, most first."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___StepMetrics] | None = ...,
+        throughput: _abc.Iterable[Global___ThroughputPoint] | None = ...,
+        throughput_width: _duration_pb2.Duration | None = ...,
+        failures: _abc.Iterable[Global___FailureCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["throughput_width", b"throughput_width"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "steps", b"steps", "throughput", b"throughput", "throughput_width", b"throughput_width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobMetricsResponse: _TypeAlias = GetJobMetricsResponse  # noqa: Y015
+
+@_typing.final
+class StepMetrics(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    @_builtins.property
+    def executions(self) -> Global___DurationSummary:
+        """Recorded executions that succeeded or were skipped; what was replaced by a restart is not among them."""
+
+    @_builtins.property
+    def failed_attempts(self) -> Global___DurationSummary:
+        """Attempts that failed, whatever became of the task."""
+
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        executions: Global___DurationSummary | None = ...,
+        failed_attempts: Global___DurationSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions", "failed_attempts", b"failed_attempts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions", "failed_attempts", b"failed_attempts", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepMetrics: _TypeAlias = StepMetrics  # noqa: Y015
+
+@_typing.final
+class DurationSummary(_message.Message):
+    """Seconds from the start to the end of executions. Percentiles are taken from the buckets: each is at most 10 % above
+    the true value, never below it, and never outside of min and max. All are 0 when count is 0.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    MEAN_SECONDS_FIELD_NUMBER: _builtins.int
+    MIN_SECONDS_FIELD_NUMBER: _builtins.int
+    P50_SECONDS_FIELD_NUMBER: _builtins.int
+    P90_SECONDS_FIELD_NUMBER: _builtins.int
+    P99_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    mean_seconds: _builtins.float
+    min_seconds: _builtins.float
+    p50_seconds: _builtins.float
+    p90_seconds: _builtins.float
+    p99_seconds: _builtins.float
+    max_seconds: _builtins.float
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DurationBucket]:
+        """Shortest first; those without an execution are left out."""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        mean_seconds: _builtins.float = ...,
+        min_seconds: _builtins.float = ...,
+        p50_seconds: _builtins.float = ...,
+        p90_seconds: _builtins.float = ...,
+        p99_seconds: _builtins.float = ...,
+        max_seconds: _builtins.float = ...,
+        buckets: _abc.Iterable[Global___DurationBucket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "count", b"count", "max_seconds", b"max_seconds", "mean_seconds", b"mean_seconds", "min_seconds", b"min_seconds", "p50_seconds", b"p50_seconds", "p90_seconds", b"p90_seconds", "p99_seconds", b"p99_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DurationSummary: _TypeAlias = DurationSummary  # noqa: Y015
+
+@_typing.final
+class DurationBucket(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPPER_SECONDS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    upper_seconds: _builtins.float
+    """The bucket has executions up to here, and longer than the upper bound divided by 1.1; the first one, up to 1 ms, all
+    shorter ones, too.
+    """
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        upper_seconds: _builtins.float = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "upper_seconds", b"upper_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DurationBucket: _TypeAlias = DurationBucket  # noqa: Y015
+
+@_typing.final
+class ThroughputPoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    PROCESSED_FIELD_NUMBER: _builtins.int
+    processed: _builtins.int
+    """Tasks of any step that were recorded in this time."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        processed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["processed", b"processed", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThroughputPoint: _TypeAlias = ThroughputPoint  # noqa: Y015
+
+@_typing.final
+class FailureCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERROR_CLASS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    error_class: _builtins.str
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        error_class: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "error_class", b"error_class"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailureCount: _TypeAlias = FailureCount  # noqa: Y015

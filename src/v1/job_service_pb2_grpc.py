@@ -119,6 +119,16 @@ class JobServiceStub:
                 request_serializer=milepost_dot_v1_dot_job__service__pb2.InspectJobRequest.SerializeToString,
                 response_deserializer=milepost_dot_v1_dot_job__service__pb2.InspectJobResponse.FromString,
                 _registered_method=True)
+        self.GetJobGrid = channel.unary_unary(
+                '/milepost.v1.JobService/GetJobGrid',
+                request_serializer=milepost_dot_v1_dot_job__service__pb2.GetJobGridRequest.SerializeToString,
+                response_deserializer=milepost_dot_v1_dot_job__service__pb2.GetJobGridResponse.FromString,
+                _registered_method=True)
+        self.GetJobMetrics = channel.unary_unary(
+                '/milepost.v1.JobService/GetJobMetrics',
+                request_serializer=milepost_dot_v1_dot_job__service__pb2.GetJobMetricsRequest.SerializeToString,
+                response_deserializer=milepost_dot_v1_dot_job__service__pb2.GetJobMetricsResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -200,7 +210,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListItems(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """In the order in which the items came.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -213,7 +224,7 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Oldest first.
+        """Oldest first, unless newest_first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -235,6 +246,20 @@ class JobServiceServicer:
 
     def InspectJob(self, request, context):
         """Stacks of the workers and the process tree.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJobGrid(self, request, context):
+        """How the items stand at each step, in as many cells as a client has columns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJobMetrics(self, request, context):
+        """How long tasks took, how many were processed over time, and what attempts failed with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -322,6 +347,16 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.InspectJob,
                     request_deserializer=milepost_dot_v1_dot_job__service__pb2.InspectJobRequest.FromString,
                     response_serializer=milepost_dot_v1_dot_job__service__pb2.InspectJobResponse.SerializeToString,
+            ),
+            'GetJobGrid': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJobGrid,
+                    request_deserializer=milepost_dot_v1_dot_job__service__pb2.GetJobGridRequest.FromString,
+                    response_serializer=milepost_dot_v1_dot_job__service__pb2.GetJobGridResponse.SerializeToString,
+            ),
+            'GetJobMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJobMetrics,
+                    request_deserializer=milepost_dot_v1_dot_job__service__pb2.GetJobMetricsRequest.FromString,
+                    response_serializer=milepost_dot_v1_dot_job__service__pb2.GetJobMetricsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -761,6 +796,60 @@ class JobService:
             '/milepost.v1.JobService/InspectJob',
             milepost_dot_v1_dot_job__service__pb2.InspectJobRequest.SerializeToString,
             milepost_dot_v1_dot_job__service__pb2.InspectJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJobGrid(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/milepost.v1.JobService/GetJobGrid',
+            milepost_dot_v1_dot_job__service__pb2.GetJobGridRequest.SerializeToString,
+            milepost_dot_v1_dot_job__service__pb2.GetJobGridResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJobMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/milepost.v1.JobService/GetJobMetrics',
+            milepost_dot_v1_dot_job__service__pb2.GetJobMetricsRequest.SerializeToString,
+            milepost_dot_v1_dot_job__service__pb2.GetJobMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

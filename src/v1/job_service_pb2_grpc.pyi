@@ -43,16 +43,21 @@ class JobServiceStub:
     RetryTasks: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryTasksRequest, _job_service_pb2.RetryTasksResponse]
     """Runs failed tasks again; from every state but PAUSING, CANCELLING and WAITING, when something failed."""
     ListItems: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListItemsRequest, _job_service_pb2.ListItemsResponse]
+    """In the order in which the items came."""
     ListAttempts: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListAttemptsRequest, _job_service_pb2.ListAttemptsResponse]
     """Failed attempts, newest first."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListEventsRequest, _job_service_pb2.ListEventsResponse]
-    """Oldest first."""
+    """Oldest first, unless newest_first."""
     TailLog: _aio.UnaryStreamMultiCallable[_job_service_pb2.TailLogRequest, _job_service_pb2.TailLogResponse]
     """Lines of the job's log, all runs in order; with follow=true until the job has ended."""
     ListResults: _aio.UnaryStreamMultiCallable[_job_service_pb2.ListResultsRequest, _job_service_pb2.ListResultsResponse]
     """Every item that ended, with its results by step."""
     InspectJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.InspectJobRequest, _job_service_pb2.InspectJobResponse]
     """Stacks of the workers and the process tree."""
+    GetJobGrid: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobGridRequest, _job_service_pb2.GetJobGridResponse]
+    """How the items stand at each step, in as many cells as a client has columns."""
+    GetJobMetrics: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobMetricsRequest, _job_service_pb2.GetJobMetricsResponse]
+    """How long tasks took, how many were processed over time, and what attempts failed with."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Everything a client does with jobs. Errors carry google.rpc.ErrorInfo (domain "milepost", reason as in Reason.code)
@@ -148,7 +153,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _job_service_pb2.ListItemsRequest,
         context: _aio.ServicerContext[_job_service_pb2.ListItemsRequest, _abc.Awaitable[_job_service_pb2.ListItemsResponse]],
-    ) -> _abc.Awaitable[_job_service_pb2.ListItemsResponse]: ...
+    ) -> _abc.Awaitable[_job_service_pb2.ListItemsResponse]:
+        """In the order in which the items came."""
 
     @_abc_1.abstractmethod
     def ListAttempts(
@@ -164,7 +170,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListEventsRequest,
         context: _aio.ServicerContext[_job_service_pb2.ListEventsRequest, _abc.Awaitable[_job_service_pb2.ListEventsResponse]],
     ) -> _abc.Awaitable[_job_service_pb2.ListEventsResponse]:
-        """Oldest first."""
+        """Oldest first, unless newest_first."""
 
     @_abc_1.abstractmethod
     def TailLog(
@@ -189,5 +195,21 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_job_service_pb2.InspectJobRequest, _abc.Awaitable[_job_service_pb2.InspectJobResponse]],
     ) -> _abc.Awaitable[_job_service_pb2.InspectJobResponse]:
         """Stacks of the workers and the process tree."""
+
+    @_abc_1.abstractmethod
+    def GetJobGrid(
+        self,
+        request: _job_service_pb2.GetJobGridRequest,
+        context: _aio.ServicerContext[_job_service_pb2.GetJobGridRequest, _abc.Awaitable[_job_service_pb2.GetJobGridResponse]],
+    ) -> _abc.Awaitable[_job_service_pb2.GetJobGridResponse]:
+        """How the items stand at each step, in as many cells as a client has columns."""
+
+    @_abc_1.abstractmethod
+    def GetJobMetrics(
+        self,
+        request: _job_service_pb2.GetJobMetricsRequest,
+        context: _aio.ServicerContext[_job_service_pb2.GetJobMetricsRequest, _abc.Awaitable[_job_service_pb2.GetJobMetricsResponse]],
+    ) -> _abc.Awaitable[_job_service_pb2.GetJobMetricsResponse]:
+        """How long tasks took, how many were processed over time, and what attempts failed with."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _aio.Server) -> None: ...
