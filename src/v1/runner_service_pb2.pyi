@@ -440,8 +440,8 @@ class Heartbeat(_message.Message):
         """The longest-running ones, at most 100."""
 
     @_builtins.property
-    def silent_workers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Workers that did not answer their last ping in time."""
+    def silent_workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SilentWorker]:
+        """Workers that have owed an answer for a second or longer."""
 
     def __init__(
         self,
@@ -451,7 +451,7 @@ class Heartbeat(_message.Message):
         desired_revision: _builtins.int = ...,
         holding: _builtins.bool = ...,
         drained: _builtins.bool = ...,
-        silent_workers: _abc.Iterable[_builtins.int] | None = ...,
+        silent_workers: _abc.Iterable[Global___SilentWorker] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -462,6 +462,39 @@ class Heartbeat(_message.Message):
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
+class SilentWorker(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PID_FIELD_NUMBER: _builtins.int
+    SILENT_SECONDS_FIELD_NUMBER: _builtins.int
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
+    STARTING_FIELD_NUMBER: _builtins.int
+    pid: _builtins.int
+    silent_seconds: _builtins.float
+    """Since the first ping that it has not answered, or since its start while it has not imported the pipeline yet. By a
+    clock that stands still while the machine sleeps.
+    """
+    task_count: _builtins.int
+    """Tasks that were sent to it and have not ended."""
+    starting: _builtins.bool
+    """It has not imported the pipeline yet."""
+    def __init__(
+        self,
+        *,
+        pid: _builtins.int = ...,
+        silent_seconds: _builtins.float = ...,
+        task_count: _builtins.int = ...,
+        starting: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pid", b"pid", "silent_seconds", b"silent_seconds", "starting", b"starting", "task_count", b"task_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SilentWorker: _TypeAlias = SilentWorker  # noqa: Y015
+
+@_typing.final
 class RunningTask(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -469,9 +502,17 @@ class RunningTask(_message.Message):
     ITEM_KEY_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     START_US_FIELD_NUMBER: _builtins.int
+    QUIET_SECONDS_FIELD_NUMBER: _builtins.int
+    WORKER_PID_FIELD_NUMBER: _builtins.int
     item_key: _builtins.str
     attempt: _builtins.int
     start_us: _builtins.int
+    quiet_seconds: _builtins.float
+    """Since it began, or last saved a state, gave children, or asked for a page of what it gathers. By a clock that stands
+    still while the machine sleeps.
+    """
+    worker_pid: _builtins.int
+    """0 for a task that no worker executes."""
     @_builtins.property
     def task(self) -> Global___TaskRef: ...
     def __init__(
@@ -481,10 +522,12 @@ class RunningTask(_message.Message):
         item_key: _builtins.str = ...,
         attempt: _builtins.int = ...,
         start_us: _builtins.int = ...,
+        quiet_seconds: _builtins.float = ...,
+        worker_pid: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "item_key", b"item_key", "start_us", b"start_us", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "item_key", b"item_key", "quiet_seconds", b"quiet_seconds", "start_us", b"start_us", "task", b"task", "worker_pid", b"worker_pid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
