@@ -66,7 +66,7 @@ def _start(
     if settings.socket is not None:
         command += ["--socket", str(settings.socket)]
     if with_manager and shutil.which("systemd-run", path=environ.get("PATH")):
-        scope = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
+        scope = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes", "--"]
         return Started("in a scope of your systemd user manager", warning), _spawn([*scope, *command], clean, log)
     return Started("in a session of its own"), _spawn(command, clean, log)
 

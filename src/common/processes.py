@@ -124,6 +124,22 @@ def marked(mark: str) -> list[ProcessIdentity]:
     return [process.identity for process in all_processes().values() if _mark_of(process.pid) == mark]
 
 
+def strangers(mark: str, pids: Iterable[int]) -> list[int]:
+    """Those of them that belong to another mark, by their own or by that of the nearest one above them that has any."""
+    among = set(pids)
+    processes = {pid: process for pid, process in all_processes().items() if pid in among}
+    marks = {pid: _mark_of(pid) for pid in processes}
+
+    def mark_above(pid: int) -> str | None:
+        for _ in processes:
+            if pid not in processes or marks[pid] is not None:
+                break
+            pid = processes[pid].parent
+        return marks.get(pid)
+
+    return [pid for pid in processes if mark_above(pid) not in (None, mark)]
+
+
 def become_subreaper() -> None:
     """Orphans below this process become its children. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -181,6 +181,7 @@ class Run:
     mark: str  # public id, in the environment of every process of the run
     token_hash: str  # SHA-256 in hex
     create_time: float
+    cgroup: str | None = None  # folder of its control group, where it has one
     pid: int | None = None
     process_start_ticks: int | None = None
     boot_id: str | None = None

@@ -20,6 +20,7 @@ from milepost.common.settings import DEFAULT_QUEUE_LIMIT, DESCRIPTIONS, Settings
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ACTIVE_STATES, Command, Job
 from milepost.core.queueing import Limits
+from milepost.daemon import cgroups
 from milepost.daemon.commands import Asked, Commands
 from milepost.daemon.dispatch import Dispatch
 from milepost.daemon.live import Live
@@ -131,6 +132,15 @@ def _take_folder(folder: Path) -> int:
     return descriptor
 
 
+def _own_group() -> Path | None:
+    group = cgroups.own_group()
+    if group is None:
+        logger.info("process trees are ended by a sweep of /proc: the daemon has no control group to itself")
+    else:
+        logger.info("process trees are ended by cgroup.kill, below %s", group)
+    return group
+
+
 class Daemon:
     """The parts of a running daemon, and how they end."""
 
@@ -142,7 +152,7 @@ class Daemon:
         sdk_folder = copy_sdk(folder)
         self.snapshots = Snapshots(folder, self._live, settings.pause_timeout)
         self.hub = Hub(store, self.snapshots)
-        self.runners = Runners(folder, str(socket), self._wake)
+        self.runners = Runners(folder, str(socket), self._wake, _own_group())
         self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)
         self.commands = Commands(store, folder, self._intent_changed)
         limits = Limits(settings.max_running_jobs, settings.queues, DEFAULT_QUEUE_LIMIT)

@@ -282,7 +282,9 @@ class Reconcile:
         if not self._starting:
             return
         token, mark = runners.new_token(), runners.new_mark()
-        run = await self._store.write(lambda tx: _record_start(tx, job_id, mark, token_hash(token)))
+        run = await self._store.write(
+            lambda tx: _record_start(tx, job_id, mark, token_hash(token), self._runners.cgroup(mark))
+        )
         if run is None:
             return
         try:
@@ -317,14 +319,14 @@ def _wait(tx: Transaction, job_id: str, reason: Reason) -> None:
         events.append(tx, job_id, waiting)
 
 
-def _record_start(tx: Transaction, job_id: str, mark: str, hashed: str) -> Run | None:
+def _record_start(tx: Transaction, job_id: str, mark: str, hashed: str, cgroup: str | None = None) -> Run | None:
     """None when the job is no longer to start: someone paused or cancelled it meanwhile."""
     job = jobs.get(tx.connection, job_id)
     if job.state is not JobState.QUEUED or job.operation:
         return None
     now = time.time()
     begun = replace(lifecycle.started(job, now), activity_time=now)
-    run = Run(job_id, begun.run_count, mark, hashed, now)
+    run = Run(job_id, begun.run_count, mark, hashed, now, cgroup)
     jobs.save(tx, begun)
     runs.insert(tx, run)
     text = f"run {run.number}"

@@ -17,6 +17,7 @@ from milepost.common.edges import edge
 from milepost.common.processes import ProcessIdentity
 from milepost.common.spool import Spool, discard_unfinished, read_spool, spool_path
 from milepost.core.model import Reason, Run
+from milepost.daemon import cgroups
 
 #: How long the end of a tree may take before it is reported and tried again, in seconds.
 KILL_TIMEOUT = 5.0
@@ -35,11 +36,15 @@ def new_mark() -> str:
 
 @dataclass
 class Runners:
-    """The runner processes of this machine. `on_end()` is called on the loop when one of them ends."""
+    """The runner processes of this machine. `on_end()` is called on the loop when one of them ends.
+
+    `group`: the daemon's control group, below which each run gets its own; None: there is none to divide.
+    """
 
     state_folder: Path
     socket: str
     on_end: Callable[[], None]
+    group: Path | None = None
     _children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _watched: dict[ProcessIdentity, int] = field(default_factory=dict)
 
@@ -69,10 +74,24 @@ class Runners:
             for descriptor in (log, reading, writing):
                 os.close(descriptor)
         self._children[child.pid] = child
+        self._enclose(run, child.pid)
         identity = processes.identify(child.pid)
         assert identity is not None  # our child stands in /proc until it is reaped
         self.watch(identity)
         return identity
+
+    def cgroup(self, mark: str) -> str | None:
+        """The folder of the control group that a run with this mark is to have."""
+        return None if self.group is None else str(self.group / f"run-{mark}")
+
+    def _enclose(self, run: Run, pid: int) -> None:
+        """The runner starts nothing before it is welcomed, which is later: the whole tree will be in the group."""
+        if run.cgroup is None:
+            return
+        try:
+            cgroups.enclose(Path(run.cgroup), pid)
+        except OSError as error:
+            logger.warning("run %d of %s will be ended by a sweep, without a group: %s", run.number, run.job_id, error)
 
     def _command(self, run: Run, folder: Path, token_descriptor: int) -> list[str]:
         return [
@@ -135,11 +154,31 @@ def is_alive(run: Run) -> bool:
 @edge("runners.end_tree")
 async def end_tree(run: Run) -> bool:
     """Kills every process of the run; True when none is left."""
+    group = None if run.cgroup is None else Path(run.cgroup)
+    is_empty = group is None or await asyncio.to_thread(_kill_group, group, run)
     left = await asyncio.to_thread(processes.kill_tree, run.mark, identity_of(run), KILL_TIMEOUT)
-    if left:
-        pids = ", ".join(str(identity.pid) for identity in left)
+    if left or not is_empty:
+        pids = ", ".join(str(identity.pid) for identity in left) or f"those of {group}"
         logger.error("run %d of %s: these processes do not end: %s", run.number, run.job_id, pids)
-    return not left
+    elif group is not None:
+        _remove_group(group)
+    return is_empty and not left
+
+
+def _kill_group(group: Path, run: Run) -> bool:
+    """True when nobody is in the group, or when only a sweep can tell."""
+    try:
+        return cgroups.kill_group(group, run.mark, KILL_TIMEOUT)
+    except OSError as error:
+        logger.warning("run %d of %s is ended by a sweep, its group cannot be: %s", run.number, run.job_id, error)
+        return True
+
+
+def _remove_group(group: Path) -> None:
+    try:
+        cgroups.remove(group)
+    except OSError as error:  # an empty folder is in nobody's way
+        logger.warning("%s cannot be removed: %s", group, error)
 
 
 def spool(folder: Path, run: Run) -> Spool:

@@ -1,12 +1,8 @@
 """Cancel completes what is in flight; force-cancel kills the whole tree; both can be resumed."""
 
-import sys
-
-from milepost.common import processes
 from milepost.core.model import JobState
 from milepost.v1 import job_pb2, job_service_pb2
 from tests.support.daemon import RealDaemon, counts_of, state_of
-from tests.support.wait import wait_until
 
 
 async def with_16_in_flight(daemon: RealDaemon) -> job_pb2.Job:
@@ -47,24 +43,6 @@ async def test_force_cancel_kills_at_once_and_keeps_what_is_recorded(daemon: Rea
     effects = daemon.effects()
     assert {key: effects[key] for key in done} == dict.fromkeys(done, 1)
     assert set(daemon.effects("done").values()) == {1}
-
-
-async def test_force_cancel_ends_a_process_that_detached_itself(daemon: RealDaemon) -> None:
-    job = await daemon.submit("detaching.py", parameters={"python": sys.executable})
-    pid_file = daemon.folder / "effects.pid"
-
-    async def detached() -> int | None:
-        return int(pid_file.read_text()) if pid_file.exists() and pid_file.read_text() else None
-
-    pid = await wait_until(detached, "the task has started its daemon")
-    other = await daemon.submit(parameters={"count": 1})
-    await daemon.wait_for(other.id, lambda found: found.counts.in_flight, "another job runs")
-    await daemon.client.call(daemon.client.jobs.ForceCancelJob, job_service_pb2.ForceCancelJobRequest(job=job.id))
-    await daemon.wait_state(job.id, JobState.CANCELLED)
-    left = processes.status(pid)
-    assert left is None or left.is_dead, "it ignores SIGTERM, has its own session and no parent of ours"
-    daemon.gate.touch()
-    await daemon.wait_state(other.id, JobState.COMPLETED)
 
 
 async def test_force_cancel_escalates_a_cancel(daemon: RealDaemon) -> None:

@@ -36,6 +36,8 @@ class RealDaemon:
         self.gate = folder / "gate"
         self.settings: dict[str, str] = {}
         self.module = "milepost.daemon.main"
+        #: A control group to be started in.
+        self.cgroup: Path | None = None
         self.client = Client(self.socket, "test")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,7 +54,7 @@ class RealDaemon:
         log = (self.folder / "daemon.log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
+                [*self._into_cgroup(), sys.executable, "-m", self.module],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -61,6 +63,10 @@ class RealDaemon:
                 start_new_session=True,
             )
         return self._process
+
+    def _into_cgroup(self) -> list[str]:
+        """As systemd does it: the process is in its group before the daemon's first line runs."""
+        return [] if self.cgroup is None else ["sh", "-c", 'echo 0 > "$0/cgroup.procs"; exec "$@"', str(self.cgroup)]
 
     async def start(self) -> None:
         self.spawn()

@@ -106,6 +106,7 @@ def run(row: sqlite3.Row) -> Run:
         mark=row["mark"],
         token_hash=row["token_hash"],
         create_time=row["create_time"],
+        cgroup=row["cgroup"],
         pid=row["pid"],
         process_start_ticks=row["process_start_ticks"],
         boot_id=row["boot_id"],

@@ -1,8 +1,10 @@
 -- name: insert
 INSERT INTO run (
-    job, number, mark, token_hash, create_time, pid, process_start_ticks, boot_id, hello_time, end_time, end
+    job, number, mark, token_hash, create_time, cgroup,
+    pid, process_start_ticks, boot_id, hello_time, end_time, end
 ) VALUES (
-    :job, :number, :mark, :token_hash, :create_time, :pid, :process_start_ticks, :boot_id, :hello_time, :end_time, :end
+    :job, :number, :mark, :token_hash, :create_time, :cgroup,
+    :pid, :process_start_ticks, :boot_id, :hello_time, :end_time, :end
 );
 
 -- name: get
