@@ -87,6 +87,36 @@ async def test_items_by_state_step_label_and_key(daemon: InProcessDaemon) -> Non
     assert [key for key in await keys(step="fetch") if key in "abcdef"] == ["c", "d", "e", "f"]
 
 
+async def test_any_window_of_items(daemon: InProcessDaemon) -> None:
+    job = await _job_with_items(daemon)
+
+    async def window(**query: Any) -> pb.ListItemsResponse:
+        return await daemon.client.call(daemon.client.jobs.ListItems, pb.ListItemsRequest(job=job.id, **query))
+
+    def keys(answer: pb.ListItemsResponse) -> str:
+        return "".join(item.key for item in answer.items)
+
+    first = await window(page_size=2, skip=1)
+    assert (keys(first), first.total_size) == ("bc", 6)
+    further = await window(page_size=2, skip=1, page_token=first.next_page_token)
+    assert (keys(further), further.total_size, further.next_page_token) == ("ef", 0, "")
+    fetched = await window(step="fetch", skip=3, page_size=5)
+    assert (keys(fetched), fetched.total_size) == ("f", 4)
+    for beyond in (6, 2**31 - 1):
+        answer = await window(skip=beyond)
+        assert (keys(answer), answer.total_size, answer.next_page_token) == ("", 6, "")
+    failed = await window(error_class="network")
+    assert (keys(failed), failed.total_size) == ("c", 1)
+    assert keys(await window(error_class="timeout")) == ""
+
+
+@pytest.mark.parametrize("query", [{"skip": -1}, {"error_class": "x" * 65}, {"error_class": "a\nb"}])
+async def test_a_window_that_cannot_be(daemon: InProcessDaemon, query: dict[str, Any]) -> None:
+    job = await _job_with_items(daemon)
+    error = await daemon.refusal(daemon.client.jobs.ListItems, pb.ListItemsRequest(job=job.id, **query))
+    assert (error.code, error.metadata["field"]) == (Code.INVALID_ARGUMENT, next(iter(query)))
+
+
 async def test_full_items_carry_their_records(daemon: InProcessDaemon) -> None:
     job = await _job_with_items(daemon)
     request = pb.ListItemsRequest(job=job.id, item_keys=["a", "c"], full=True)
@@ -129,6 +159,30 @@ async def test_failed_attempts_newest_first(daemon: InProcessDaemon) -> None:
     job = await _job_with_items(daemon)
     answer = await daemon.client.call(daemon.client.jobs.ListAttempts, pb.ListAttemptsRequest(job=job.id))
     assert [(attempt.item_key, attempt.step, attempt.attempt) for attempt in answer.attempts] == [("c", "fetch", 1)]
+
+
+async def test_events_newest_first(daemon: InProcessDaemon) -> None:
+    for job_id in ("j-aaaaaaaa", "j-bbbbbbbb"):
+        await daemon.insert(job_id)
+        for _ in range(3):
+            await daemon.client.call(daemon.client.jobs.PauseJob, pb.PauseJobRequest(job=job_id))
+            await daemon.client.call(daemon.client.jobs.ResumeJob, pb.ResumeJobRequest(job=job_id))
+
+    async def ids(**query: Any) -> list[int]:
+        found: list[int] = []
+        token = ""
+        while True:
+            request = pb.ListEventsRequest(page_size=4, page_token=token, **query)
+            answer = await daemon.client.call(daemon.client.jobs.ListEvents, request)
+            found += [event.id for event in answer.events]
+            token = answer.next_page_token
+            if not token:
+                return found
+
+    for job_id in ("", "j-bbbbbbbb"):
+        newest = await ids(job=job_id, newest_first=True)
+        assert len(newest) == (12 if not job_id else 6)
+        assert newest == (await ids(job=job_id))[::-1]
 
 
 async def test_events_say_who_and_from_where(daemon: InProcessDaemon) -> None:

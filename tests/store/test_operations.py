@@ -1,11 +1,15 @@
 """Rewinds and retries in parts, and the pages of items, attempts and results that people see."""
 
+import sqlite3
+from typing import Any
+
 import pytest
 
 from milepost.core.definition import Takes
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ItemState, Outcome, ReportKind, TaskRef
 from milepost.daemon.store import items, jobs, operations, tasks
+from milepost.daemon.store.items import Item, Restriction
 from milepost.daemon.store.operations import Operation, Retry, Rewind
 from milepost.daemon.store.store import Store, Transaction
 from tests.store.test_reports import JOB, Bench, bench_with
@@ -127,25 +131,57 @@ class TestRewind:
 
 
 class TestItems:
-    async def listed(self, bench: Bench, **choice: object) -> list[str]:
-        found = await bench.store.read(lambda db: items.page(db, JOB, **choice))  # type: ignore[arg-type]
-        return [item.key for item in found]
+    async def listed(self, bench: Bench, *states: ItemState, after_id: int = -1, **choice: Any) -> list[str]:
+        """Keys of the items; their number is the total of a list, and each can be reached by skipping."""
+        wanted = Restriction(states, **choice)
+
+        def read(db: sqlite3.Connection) -> list[Item]:
+            found = items.page(db, JOB, wanted, after_id=after_id)
+            ids = [item.id for item in found]
+            if after_id == -1:
+                assert items.total(db, JOB, wanted) == len(found)
+            skipped = [items.skip(db, JOB, wanted, after_id, number) for number in range(1, len(ids) + 2)]
+            assert skipped == [*ids, None]
+            assert items.page(db, JOB, wanted, after_id=after_id, limit=2) == found[:2]
+            return found
+
+        return [item.key for item in await bench.store.read(read)]
 
     async def test_page(self, bench: Bench) -> None:
         assert await self.listed(bench) == ["a", "b", "c", "d"]
-        assert await self.listed(bench, states=[ItemState.FAILED]) == ["b", "c"]
-        assert await self.listed(bench, states=[ItemState.FAILED, ItemState.SKIPPED]) == ["b", "c", "d"]
+        assert await self.listed(bench, ItemState.FAILED) == ["b", "c"]
+        assert await self.listed(bench, ItemState.FAILED, ItemState.SKIPPED) == ["b", "c", "d"]
         assert await self.listed(bench, step=1) == ["b", "d"]
         assert await self.listed(bench, label="added") == ["a"]
-        assert await self.listed(bench, keys=["d", "a", "nobody"]) == ["a", "d"]
-        assert await self.listed(bench, limit=2) == ["a", "b"]
+        assert await self.listed(bench, keys=("d", "a", "nobody")) == ["a", "d"]
         assert await self.listed(bench, after_id=2) == ["c", "d"]
+
+    async def test_by_the_class_of_the_last_failure(self, store: Store) -> None:
+        bench = await bench_with(store, factories.creators(attempts=2), "abcd")
+        await bench.apply(*(failed(1, item) for item in (1, 2)), failed(1, 3, error_class="timeout"))
+        await bench.apply(failed(1, 4, error_class="bug"))
+        assert await self.listed(bench, error_class="network") == ["a", "b"]
+        assert await self.listed(bench, ItemState.FAILED, error_class="bug") == ["d"]
+        assert await self.listed(bench, ItemState.RETRY, error_class="bug") == []
+        await bench.store.write(lambda tx: tasks.release_due(tx, NOW + 60))
+        await bench.apply(failed(1, 1, epoch=1, error_class="timeout"))
+        assert await self.listed(bench, error_class="network") == []
+        assert await self.listed(bench, error_class="timeout") == ["a"]
+        assert await self.listed(bench, error_class="timeout", keys=("a", "b")) == ["a"]
+
+    async def test_where_items_have_gone(self, bench: Bench) -> None:
+        await operate(bench, Rewind(0))
+        await bench.enumerate("xad", enumeration=2, ref=TaskRef(0, 0, 1))
+        await bench.apply(succeeded(0, 0, epoch=1))
+        assert await self.listed(bench) == ["x", "a", "d"]
+        assert await self.listed(bench, after_id=5) == ["a", "d"]
 
     async def test_a_failed_root_is_shown(self, store: Store) -> None:
         bench = await bench_with(store, factories.creators(attempts=1), "a")
         await bench.apply(succeeded(1, 1))
         await bench.apply(succeeded(2, 1), failed(3, 0))
-        assert await self.listed(bench, states=[ItemState.FAILED]) == [""]
+        assert await self.listed(bench, ItemState.FAILED) == [""]
+        assert await self.listed(bench) == ["", "a"]
 
     async def test_failures_are_shown_without_asking(self, store: Store) -> None:
         bench = await bench_with(store, factories.creators(attempts=2), "a")

@@ -15,7 +15,10 @@ MODULES = sorted(path.stem for path in (FOLDER / "sql").glob("*.sql"))
 #: Sections that are put together in Python.
 PARTS = {
     "jobs": {"select", "count"},
-    "items": {"select", "from_all", "from_failed", "from_keys", "restrict"},
+    "items": {
+        *("select", "count", "ids", "restrict", "of_label", "of_class", "in_order"),
+        *("from_all", "from_failed", "from_keys", "from_troubled", "from_standing"),
+    },
     "filters": {"counts", "label"},
 }
 

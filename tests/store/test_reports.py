@@ -179,7 +179,7 @@ class TestApply:
         assert counted[Outcome.SUCCEEDED, "l7"] == 2
         assert (counted[Outcome.SUCCEEDED, "other"], counted[Outcome.SKIPPED, "other"]) == (2, 1)
         # The record bears the label that it is counted under, so that a retry takes it off again.
-        found = await store.read(lambda db: items.page(db, JOB, label="other"))
+        found = await store.read(lambda db: items.page(db, JOB, items.Restriction(label="other")))
         assert [item.key for item in found] == ["k100", "k101", "k103"]
 
     async def test_a_root_given_up_stops_the_job(self, store: Store) -> None:

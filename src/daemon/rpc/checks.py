@@ -8,12 +8,14 @@ from typing import Any, NoReturn
 
 from google.protobuf.message import Message
 
-from milepost.common.wire.enums import RUNNER_LOST_POLICIES, from_proto
+from milepost.common.wire.enums import ITEM_STATES, RUNNER_LOST_POLICIES, from_proto
 from milepost.common.wire.times import unix_seconds
+from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import RunnerLostPolicy
 from milepost.core.queueing import DEFAULT_QUEUE
 from milepost.daemon.rpc.caller import Caller
+from milepost.daemon.store.items import Restriction
 from milepost.daemon.submit import CommandLine, Submission
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
@@ -33,6 +35,7 @@ MAX_TIMEOUT = 30 * 86_400.0
 MAX_ITEM_KEYS = 1000
 MAX_ITEM_KEY = 4096
 MAX_INLINE_ITEMS = 10_000
+MAX_SKIP = 2**31 - 1
 
 
 def invalid(field: str, problem: str, remedy: str) -> NoReturn:
@@ -110,6 +113,17 @@ def item_keys(keys: Sequence[str]) -> tuple[str, ...]:
         if len(key) > MAX_ITEM_KEY:
             invalid("item_keys", f"has a key of {len(key)} characters; {MAX_ITEM_KEY} are possible", "Shorten it.")
     return tuple(keys)
+
+
+def item_restriction(request: pb.ListItemsRequest, definition: PipelineDefinition) -> Restriction:
+    """Raises MilepostError(UNKNOWN_STEP), too."""
+    return Restriction(
+        states=tuple(sorted({from_proto(ITEM_STATES, state, "states") for state in request.states})),
+        step=definition.step_named(request.step).position if request.step else None,
+        label=text("label", request.label, MAX_KEY),
+        keys=item_keys(request.item_keys),
+        error_class=text("error_class", request.error_class, MAX_NAME),
+    )
 
 
 def submission(request: pb.SubmitJobRequest, caller: Caller) -> Submission:

@@ -11,9 +11,9 @@ from typing import Any
 
 from milepost.common.filter import parse
 from milepost.common.wire import job as wire
-from milepost.common.wire.enums import ITEM_STATES, OUTCOMES, from_proto
+from milepost.common.wire.enums import OUTCOMES, from_proto
 from milepost.core.definition import PipelineDefinition, from_json
-from milepost.core.model import ACTIVE_STATES, Command, Job, JobState
+from milepost.core.model import ACTIVE_STATES, Command, Event, Job, JobState
 from milepost.daemon.commands import Asked, Commands, Controlled
 from milepost.daemon.dispatch import Dispatch
 from milepost.daemon.rpc import checks, log_tail
@@ -172,29 +172,28 @@ class JobService(JobServiceServicer):
 
     async def ListItems(self, request: pb.ListItemsRequest, context: Context) -> pb.ListItemsResponse:
         job, definition = await self._job(request.job)
-        states = [from_proto(ITEM_STATES, state, "states") for state in request.states]
-        step = definition.step_named(request.step).position if request.step else None
-        keys = checks.item_keys(request.item_keys)
-        tokens = Tokens(self._store.id, "items", job.id, states, step, request.label, keys, request.full)
+        restriction = checks.item_restriction(request, definition)
+        tokens = Tokens(self._store.id, "items", job.id, restriction, request.full)
+        after, size = tokens.position(request.page_token), page_size(request.page_size)
+        number = checks.whole("skip", request.skip, 0, checks.MAX_SKIP)
+
+        def find(db: sqlite3.Connection) -> tuple[int | None, int]:
+            start = -1 if after is None else after
+            begin = items.skip(db, job.id, restriction, start, number) if number else start
+            return begin, items.total(db, job.id, restriction) if after is None else 0
 
         async def fetch(after: int | None, limit: int) -> list[tuple[int, job_pb2.Item]]:
+            begin = -1 if after is None else after
             found = await self._store.read(
-                lambda db: items.page(
-                    db,
-                    job.id,
-                    states=states,
-                    step=step,
-                    label=request.label,
-                    keys=keys,
-                    after_id=-1 if after is None else after,
-                    limit=limit,
-                    full=request.full,
-                )
+                lambda db: items.page(db, job.id, restriction, after_id=begin, limit=limit, full=request.full)
             )
             return [(item.id, item_message(item, definition)) for item in found]
 
-        listed, last = await collect(fetch, tokens.position(request.page_token), page_size(request.page_size))
-        return pb.ListItemsResponse(items=listed, next_page_token=tokens.token(last))
+        begin, total = await self._store.read(find)
+        if begin is None:
+            return pb.ListItemsResponse(total_size=total)
+        listed, last = await collect(fetch, begin, size)
+        return pb.ListItemsResponse(items=listed, next_page_token=tokens.token(last), total_size=total)
 
     async def ListAttempts(self, request: pb.ListAttemptsRequest, context: Context) -> pb.ListAttemptsResponse:
         job, definition = await self._job(request.job)
@@ -210,10 +209,15 @@ class JobService(JobServiceServicer):
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
         job_id = await self._resolve(request.job) if request.job else None
-        tokens = Tokens(self._store.id, "events", job_id)
+        tokens = Tokens(self._store.id, "events", job_id, request.newest_first)
 
-        async def fetch(after: int | None, limit: int) -> list[tuple[int, job_pb2.Event]]:
-            found = await self._store.read(lambda db: events.page(db, job_id, after or 0, limit))
+        def read(db: sqlite3.Connection, beside: int | None, limit: int) -> list[Event]:
+            if request.newest_first:
+                return events.newest(db, job_id, beside, limit)
+            return events.page(db, job_id, beside or 0, limit)
+
+        async def fetch(beside: int | None, limit: int) -> list[tuple[int, job_pb2.Event]]:
+            found = await self._store.read(lambda db: read(db, beside, limit))
             return [(event.id, wire.event(event)) for event in found]
 
         listed, last = await collect(fetch, tokens.position(request.page_token), page_size(request.page_size))

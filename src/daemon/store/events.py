@@ -25,3 +25,13 @@ def page(db: sqlite3.Connection, job_id: str | None, after_id: int, limit: int) 
     else:
         found = db.execute(_QUERIES.page_of_job, (job_id, after_id, limit))
     return [rows.event(row) for row in found.fetchall()]
+
+
+def newest(db: sqlite3.Connection, job_id: str | None, before_id: int | None, limit: int) -> list[Event]:
+    """Newest first, from the last one when `before_id` is None; of all jobs when `job_id` is None."""
+    before = (1 << 62) if before_id is None else before_id
+    if job_id is None:
+        found = db.execute(_QUERIES.newest, (before, limit))
+    else:
+        found = db.execute(_QUERIES.newest_of_job, (job_id, before, limit))
+    return [rows.event(row) for row in found.fetchall()]

@@ -1,4 +1,4 @@
-"""Items, their records and failed attempts, in pages."""
+"""Items, their records and failed attempts, in pages and windows."""
 
 import sqlite3
 from collections import defaultdict
@@ -78,37 +78,109 @@ class GatherRow:
     failure: Failure | None
 
 
+@dataclass(frozen=True)
+class Restriction:
+    """Which items are meant; what is left empty does not restrict. `error_class`: of the last failure.
+
+    Where a job has items, its root (id 0) is among them only when it has failed, and not even then without
+    `with_failed_root`.
+    """
+
+    states: tuple[ItemState, ...] = ()
+    step: int | None = None
+    label: str = ""
+    keys: tuple[str, ...] = ()
+    error_class: str = ""
+    with_failed_root: bool = True
+
+    def values(self, sequence: int, after_id: int = -1) -> dict[str, object]:
+        return {
+            "job": sequence,
+            "after": after_id,
+            "states": rows.dump(self.states),
+            "step": self.step,
+            "label": self.label,
+            "keys": rows.dump(self.keys),
+            "error_class": self.error_class,
+            "with_failed_root": self.with_failed_root,
+        }
+
+    def source(self) -> str:
+        """That gives items in order of ids."""
+        if self.keys:
+            return _QUERIES.from_keys
+        if self.states == (ItemState.FAILED,):
+            return _QUERIES.from_failed
+        return _QUERIES.from_troubled if self.error_class else _QUERIES.from_all
+
+    def clause(self, source: str) -> str:
+        parts = [source, _QUERIES.restrict]
+        if self.label:
+            parts.append(_QUERIES.of_label)
+        if self.error_class:
+            parts.append(_QUERIES.of_class)
+        return "\n".join(parts)
+
+
+EVERY_ITEM = Restriction()
+
+
 def page(
     db: sqlite3.Connection,
     job_id: str,
+    restriction: Restriction = EVERY_ITEM,
     *,
-    states: Collection[ItemState] = (),
-    step: int | None = None,
-    label: str = "",
-    keys: Collection[str] = (),
     after_id: int = -1,
     limit: int = 100,
     full: bool = False,
 ) -> list[Item]:
-    """In order of ids. What is left empty does not restrict.
+    """In order of ids."""
+    sequence = rows.sequence_of(db, job_id)
+    query = f"{_QUERIES.select} {restriction.clause(restriction.source())} {_QUERIES.in_order}"
+    values = restriction.values(sequence, after_id) | {"limit": limit, "offset": 0}
+    found = db.execute(query, values).fetchall()
+    records = _records(db, sequence, [row["id"] for row in found]) if full else {}
+    return [_item(row, records.get(row["id"], ()), full=full) for row in found]
 
-    Where a job has items, its root (id 0) is listed only when it has failed.
-    """
-    restriction = {
-        "states": rows.dump(list(states)),
-        "step": step,
-        "label": label,
-        "keys": rows.dump(list(keys)),
-        "after": after_id,
-        "limit": limit,
-        "with_failed_root": True,
-    }
-    source = _QUERIES.from_all
-    if keys:
-        source = _QUERIES.from_keys
-    elif set(states) == {ItemState.FAILED}:
-        source = _QUERIES.from_failed
-    return _select(db, job_id, source, restriction, full=full)
+
+def total(db: sqlite3.Connection, job_id: str, restriction: Restriction) -> int:
+    sequence = rows.sequence_of(db, job_id)
+    extent = _extent(db, sequence)
+    if restriction == EVERY_ITEM and extent.is_dense:
+        return extent.items + extent.root_is_listed
+    source = restriction.source()
+    if source == _QUERIES.from_all and not restriction.label:
+        source = _QUERIES.from_standing
+    query = f"{_QUERIES.count} {restriction.clause(source)}"
+    return int(db.execute(query, restriction.values(sequence)).fetchone()[0])
+
+
+def skip(db: sqlite3.Connection, job_id: str, restriction: Restriction, after_id: int, number: int) -> int | None:
+    """The id after which a page begins that leaves out so many (at least 1) items; None when there are not as many."""
+    sequence = rows.sequence_of(db, job_id)
+    extent = _extent(db, sequence)
+    if restriction == EVERY_ITEM and extent.is_dense:
+        before_first = -1 if extent.root_is_listed else 0
+        last = max(after_id, before_first) + number
+        return last if last <= extent.items else None
+    query = f"{_QUERIES.ids} {restriction.clause(restriction.source())} {_QUERIES.in_order}"
+    values = restriction.values(sequence, after_id) | {"limit": 1, "offset": number - 1}
+    row = db.execute(query, values).fetchone()
+    return None if row is None else int(row["id"])
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """`is_dense`: the ids of the items are 1 to their number, so that a place among them is an id."""
+
+    items: int
+    is_dense: bool
+    root_is_listed: bool
+
+
+def _extent(db: sqlite3.Connection, sequence: int) -> _Extent:
+    row = db.execute(_QUERIES.extent, {"job": sequence}).fetchone()
+    return _Extent(row["counted"], row["given"] == row["counted"], bool(row["root_is_listed"]))
 
 
 def results(
@@ -121,15 +193,9 @@ def results(
     limit: int = 500,
 ) -> list[Item]:
     """Items that ended, in full, in order of ids."""
-    restriction = {
-        "states": rows.dump([str(state) for state in outcomes or _ENDED]),
-        "step": None,
-        "label": label,
-        "after": after_id,
-        "limit": limit,
-        "with_failed_root": False,
-    }
-    return _select(db, job_id, _QUERIES.from_all, restriction, full=True)
+    states = tuple(ItemState(outcome) for outcome in outcomes) or _ENDED
+    restriction = Restriction(states=states, label=label, with_failed_root=False)
+    return page(db, job_id, restriction, after_id=after_id, limit=limit, full=True)
 
 
 def attempts(
@@ -159,29 +225,20 @@ def _line_before(definition: PipelineDefinition, step: int) -> int:
     return before.line if before.feeds is None else before.feeds
 
 
-def _select(
-    db: sqlite3.Connection, job_id: str, source: str, restriction: Mapping[str, object], *, full: bool
-) -> list[Item]:
-    sequence = rows.sequence_of(db, job_id)
-    query = f"{_QUERIES.select} {source} {_QUERIES.restrict}"
-    found = db.execute(query, {**restriction, "job": sequence}).fetchall()
-    records = _records(db, sequence, [row["id"] for row in found]) if full else {}
-    return [
-        Item(
-            id=row["id"],
-            parent=row["parent"],
-            key=row["key"],
-            state=ItemState(row["state"]),
-            step=row["step"],
-            label=row["label"],
-            attempts_used=row["attempts_used"],
-            due=row["due"],
-            failure=rows.failure(row["failure_json"]),
-            payload_json=row["payload_json"] if full else "",
-            records=tuple(records.get(row["id"], ())),
-        )
-        for row in found
-    ]
+def _item(row: sqlite3.Row, records: Sequence[Record], *, full: bool) -> Item:
+    return Item(
+        id=row["id"],
+        parent=row["parent"],
+        key=row["key"],
+        state=ItemState(row["state"]),
+        step=row["step"],
+        label=row["label"],
+        attempts_used=row["attempts_used"],
+        due=row["due"],
+        failure=rows.failure(row["failure_json"]),
+        payload_json=row["payload_json"] if full else "",
+        records=tuple(records),
+    )
 
 
 def _records(db: sqlite3.Connection, sequence: int, items: Sequence[int]) -> Mapping[int, list[Record]]:

@@ -18,7 +18,8 @@ def pending(db: sqlite3.Connection, job_id: str, step: int, after_item: int, lim
     With the results of earlier steps of the same item, and what task.save() kept.
     """
     sequence = rows.sequence_of(db, job_id)
-    found = db.execute(_QUERIES.pending, (sequence, step, after_item, limit)).fetchall()
+    place = {"job": sequence, "step": step, "after": after_item, "limit": limit}
+    found = db.execute(_QUERIES.pending, place).fetchall()
     previous: dict[int, list[tuple[int, str]]] = defaultdict(list)
     wanted = {"job": sequence, "step": step, "items": rows.dump([row["id"] for row in found])}
     for row in db.execute(_QUERIES.results_before, wanted).fetchall():

@@ -7,3 +7,9 @@ SELECT * FROM event WHERE job_id = ? AND id > ? ORDER BY id LIMIT ?;
 
 -- name: page
 SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?;
+
+-- name: newest_of_job
+SELECT * FROM event WHERE job_id = ? AND id < ? ORDER BY id DESC LIMIT ?;
+
+-- name: newest
+SELECT * FROM event WHERE id < ? ORDER BY id DESC LIMIT ?;
