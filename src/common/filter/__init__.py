@@ -15,6 +15,7 @@ here changes there.
 """
 
 from milepost.common.filter.parser import parse
+from milepost.common.filter.select import select
 from milepost.common.filter.tree import EVERYTHING, FilterSubject, Node, matches
 
-__all__ = ["EVERYTHING", "FilterSubject", "Node", "matches", "parse"]
+__all__ = ["EVERYTHING", "FilterSubject", "Node", "matches", "parse", "select"]

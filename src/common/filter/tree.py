@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import cached_property
 
 from milepost.core.model import JobState
 
@@ -130,6 +131,10 @@ class FilterSubject:
     @property
     def processed(self) -> int:
         return self.succeeded + self.failed + self.skipped
+
+    @cached_property
+    def folded_name(self) -> str:
+        return fold(self.name)
 
 
 def fold(text: str) -> str:
