@@ -110,6 +110,14 @@ class Settings:
     pause_timeout: float = _setting(
         "Seconds after which a pause that still waits for tasks is pointed out.", _seconds(0, 86_400), 60.0
     )
+    silence_timeout: float = _setting(
+        "Seconds after which a runner or a worker that does not answer is pointed out.", _seconds(1, 86_400), 30.0
+    )
+    progress_timeout: float | None = _setting(
+        "Seconds after which a task without progress is pointed out; not set: three times the longest of its step.",
+        _seconds(1, 1e7),
+        None,
+    )
     store_synchronous: str = _setting(
         "FULL survives power loss; NORMAL is faster and survives kill -9 only.", _choice("FULL", "NORMAL"), "FULL"
     )

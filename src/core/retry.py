@@ -3,6 +3,8 @@
 from milepost.core.definition import RetryPolicy
 from milepost.core.model import Failure
 
+#: The class of a task whose workers died under it.
+LOST_WORKER = "lost_worker"
 #: Classes that another attempt cannot mend.
 FINAL_CLASSES = frozenset(
     {
@@ -14,7 +16,7 @@ FINAL_CLASSES = frozenset(
         "not_found",
         "invalid_result",
         "result_too_large",
-        "lost_worker",
+        LOST_WORKER,
         "needs_operator",
         "duplicate",
         "bug",
@@ -22,7 +24,7 @@ FINAL_CLASSES = frozenset(
 )
 #: Nobody is waited for longer, in seconds, whatever a Retry-After says.
 LONGEST_RETRY_AFTER = 7 * 86400.0
-#: A worker may die this often under a task before it counts as the task's fault (class lost_worker).
+#: A worker may die this often under a task before it counts as the task's fault (LOST_WORKER).
 LOST_LIMIT = 3
 
 

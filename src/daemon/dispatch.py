@@ -81,10 +81,6 @@ class Dispatch:
         if session is not None:
             session.set_desired(job)
 
-    def tell(self, job_id: str) -> None:
-        """Watchers are to see the job again: what is noticed about it has changed with time."""
-        self._on_live(job_id)
-
     def has_drained(self, job_id: str, run: int) -> bool:
         """Whether this run ends in order: its runner said that nothing executes and everything is reported."""
         return self._drained.get(job_id) == run

@@ -3,19 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from milepost.core.findings import Finding
+from milepost.core.findings import Finding, SilentWorker
 from milepost.core.progress import Sample
 
 
 @dataclass(frozen=True)
 class RunningTask:
-    """A task that executes now, as the runner last said. `start_time`: Unix seconds."""
+    """A task that executes now, as the runner last said. `start_time`: Unix seconds.
+
+    `quiet`: seconds without progress, then; `worker`: its process, or 0.
+    """
 
     step: int
     item: int
     key: str
     attempt: int
     start_time: float
+    quiet: float = 0.0
+    worker: int = 0
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,9 @@ class Live:
     in_flight: Mapping[int, int] = field(default_factory=dict)
     tasks: tuple[RunningTask, ...] = ()
     holding: bool = False
+    #: When that was, on the monotonic clock; None before the first one.
+    heard: float | None = None
+    silent_workers: tuple[SilentWorker, ...] = ()
     #: Why what the runner reported cannot be recorded now.
     unrecorded: Finding | None = None
     #: Tasks recorded over the last minute, by step position: for rates.

@@ -18,6 +18,7 @@ from milepost.common import paths
 from milepost.common.processes import MARK_VARIABLE
 from milepost.common.settings import DEFAULT_QUEUE_LIMIT, DESCRIPTIONS, Settings, load_settings
 from milepost.core.errors import Code, MilepostError
+from milepost.core.findings import Patience
 from milepost.core.model import ACTIVE_STATES, Command, Job
 from milepost.core.queueing import Limits
 from milepost.daemon import cgroups
@@ -33,6 +34,7 @@ from milepost.daemon.snapshot import Snapshots
 from milepost.daemon.store import jobs
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit, remove_orphan_folders
+from milepost.daemon.vigil import Vigil
 from milepost.daemon.watch import Hub
 from milepost.v1 import daemon_service_pb2 as pb
 
@@ -150,14 +152,16 @@ class Daemon:
         self.store = store
         self.stopping = asyncio.Event()
         sdk_folder = copy_sdk(folder)
-        self.snapshots = Snapshots(folder, self._live, settings.pause_timeout)
+        patience = Patience(settings.pause_timeout, settings.silence_timeout, settings.progress_timeout)
+        self.vigil = Vigil(store, self._live, self._tell, patience)
+        self.snapshots = Snapshots(folder, self._live, self.vigil.findings)
         self.hub = Hub(store, self.snapshots)
         self.runners = Runners(folder, str(socket), self._wake, _own_group())
         self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)
         self.commands = Commands(store, folder, self._intent_changed)
         limits = Limits(settings.max_running_jobs, settings.queues, DEFAULT_QUEUE_LIMIT)
-        rules = Rules(limits, settings.auto_resume_limit, settings.pause_timeout)
-        self.reconcile = Reconcile(store, folder, self.dispatch, self.commands, self.runners, rules)
+        rules = Rules(limits, settings.auto_resume_limit)
+        self.reconcile = Reconcile(store, folder, self.dispatch, self.commands, self.runners, self.vigil, rules)
         self.submit = Submit(store, folder, sdk_folder, settings.timeouts, self._wake)
 
     def parts(self) -> Parts:
@@ -175,6 +179,9 @@ class Daemon:
 
     def _live(self, job_id: str) -> Live:
         return self.dispatch.live(job_id)
+
+    def _tell(self, job_id: str) -> None:
+        self.hub.changed(job_id)
 
     def _wake(self) -> None:
         self.reconcile.wake()

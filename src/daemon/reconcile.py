@@ -18,7 +18,6 @@ from milepost.common.edges import edge
 from milepost.core import lifecycle, queueing
 from milepost.core.definition import from_json
 from milepost.core.errors import MilepostError
-from milepost.core.findings import pause_is_late
 from milepost.core.model import Command, Event, Job, JobState, Reason, Run, RunEnd
 from milepost.core.queueing import Limits
 from milepost.daemon import runners
@@ -30,6 +29,7 @@ from milepost.daemon.records import take_in_spool
 from milepost.daemon.runners import Runners
 from milepost.daemon.store import events, jobs, operations, queue, runs, tasks
 from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.vigil import Vigil
 
 #: Longest time between two looks: a sentinel file is seen within 2 s (J14).
 INTERVAL = 1.0
@@ -50,18 +50,25 @@ class Rules:
 
     limits: Limits
     auto_resume_limit: int
-    pause_timeout: float
 
 
 class Reconcile:
     def __init__(
-        self, store: Store, folder: Path, dispatch: Dispatch, commands: Commands, processes: Runners, rules: Rules
+        self,
+        store: Store,
+        folder: Path,
+        dispatch: Dispatch,
+        commands: Commands,
+        processes: Runners,
+        vigil: Vigil,
+        rules: Rules,
     ) -> None:
         self._store = store
         self._folder = folder
         self._dispatch = dispatch
         self._commands = commands
         self._runners = processes
+        self._vigil = vigil
         self._rules = rules
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -109,6 +116,7 @@ class Reconcile:
 
     async def _look(self, group: asyncio.TaskGroup) -> float:
         """Returns the seconds until there is something to do, if nothing happens before."""
+        self._vigil.look_at_clocks()
         await self._release_retries()
         now = time.time()
         open_runs = {run.job_id: run for run in await self._store.read(runs.open_runs)}
@@ -190,13 +198,13 @@ class Reconcile:
         assert identity is not None
         self._runners.watch(identity)
         self._dispatch.show(job)
-        if pause_is_late(job, time.time(), self._rules.pause_timeout):
-            self._dispatch.tell(job.id)
         if job.stop is not None and job.stop.force and self._force_is_due(job, run):
             await self._reap(run)
         elif run.hello_time is None and time.time() - run.create_time > HELLO_GRACE:
             logger.warning("run %d of %s never said hello", run.number, job.id)
             await self._reap(run)
+        else:
+            await self._vigil.look(job, run)
 
     async def _may_still_come(self, run: Run) -> bool:
         """The daemon ended between starting this runner and noting its process: it may be about to say hello."""
@@ -236,11 +244,14 @@ class Reconcile:
             asked_to_end = before.stop is not None or settled.state is JobState.COMPLETED
             runs.close(tx, run.job_id, run.number, RunEnd.FINISHED if asked_to_end else end, now)
             jobs.save(tx, replace(settled, activity_time=now))
-            events.append(tx, run.job_id, _run_ended(run, before, settled, refused or spool.damage, now))
+            ended = _run_ended(run, before, settled, refused or spool.damage, now)
+            for event in (*self._vigil.last_events(run.job_id, now), ended):
+                events.append(tx, run.job_id, event)
             return settled
 
         settled = await self._store.write(settle)
         self._dispatch.forget(run.job_id)
+        self._vigil.forget(run.job_id)
         logger.info("run %d of %s has ended: %s", run.number, run.job_id, settled.state)
         self.wake()
 

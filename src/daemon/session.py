@@ -19,7 +19,7 @@ from milepost.common.wire import runner as wire
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.findings import Finding, FindingKind
+from milepost.core.findings import Finding, FindingKind, SilentWorker
 from milepost.core.model import Job, PendingTask, Reason, Run, TaskRef
 from milepost.core.progress import RATE_WINDOW, Sample
 from milepost.daemon.feed import Feed
@@ -114,11 +114,28 @@ class Session:
 
     def _heard(self, heartbeat: pb.Heartbeat) -> None:
         oldest = tuple(
-            RunningTask(t.task.step, t.task.item, t.item_key, t.attempt, t.start_us / 1e6) for t in heartbeat.in_flight
+            RunningTask(
+                step=t.task.step,
+                item=t.task.item,
+                key=t.item_key,
+                attempt=t.attempt,
+                start_time=t.start_us / 1e6,
+                quiet=t.quiet_seconds,
+                worker=t.worker_pid,
+            )
+            for t in heartbeat.in_flight
         )
         before = self.live
         self.live = replace(
-            before, in_flight=dict(heartbeat.in_flight_by_step), tasks=oldest, holding=heartbeat.holding
+            before,
+            in_flight=dict(heartbeat.in_flight_by_step),
+            tasks=oldest,
+            holding=heartbeat.holding,
+            heard=time.monotonic(),
+            silent_workers=tuple(
+                SilentWorker(worker.pid, worker.silent_seconds, worker.task_count, worker.starting)
+                for worker in heartbeat.silent_workers
+            ),
         )
         self.drained = heartbeat.drained
         self.in_force = heartbeat.desired_revision
@@ -132,7 +149,7 @@ class Session:
 
     def leave(self) -> None:
         """The stream is gone: nobody may go on waiting for what this session would hear."""
-        self.live = replace(self.live, in_flight={}, tasks=())
+        self.live = replace(self.live, in_flight={}, tasks=(), silent_workers=())
         self.gone = True
         self._notify()
 

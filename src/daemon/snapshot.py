@@ -16,13 +16,14 @@ from milepost.common.wire.times import duration, timestamp
 from milepost.core import progress
 from milepost.core.actions import actions
 from milepost.core.definition import PipelineDefinition, from_json
-from milepost.core.findings import findings
+from milepost.core.findings import does_not_get_on
 from milepost.core.lifecycle import Circumstances
 from milepost.core.model import Job, JobState, StepCounts
 from milepost.core.progress import Counts
 from milepost.daemon.circumstances import key_holder, pause_file
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import queue, runs
+from milepost.daemon.vigil import Noticed
 from milepost.v1 import job_pb2 as pb
 
 #: Documents that are built before the loop gets a turn.
@@ -53,12 +54,12 @@ def surroundings(db: sqlite3.Connection, found: Sequence[Job]) -> Surroundings:
 
 
 class Snapshots:
-    """Builds documents. `live`: what is in flight of a job; `folder`: the state folder; `pause_timeout` in seconds."""
+    """Builds documents. `live`: what is in flight of a job; `folder`: the state folder; `noticed`: see `vigil`."""
 
-    def __init__(self, folder: Path, live: Callable[[str], Live], pause_timeout: float) -> None:
+    def __init__(self, folder: Path, live: Callable[[str], Live], noticed: Noticed) -> None:
         self._folder = folder
         self._live = live
-        self._pause_timeout = pause_timeout
+        self._noticed = noticed
 
     async def build(self, found: Sequence[Job], around: Surroundings) -> list[pb.Job]:
         """One document a job, in the same order; the loop gets turns in between."""
@@ -74,11 +75,10 @@ class Snapshots:
         live, now = self._live(job.id), time.time()
         document = _document(job, live, around, f"{self._folder}/jobs/{job.id}", now)
         definition = from_json(job.definition_json)
-        in_flight = [f"{definition.steps[task.step].name} {task.key}".strip() for task in live.tasks]
-        found = findings(job, in_flight, now, self._pause_timeout)
+        found = self._noticed(job, definition)
         noticed = found if live.unrecorded is None else (*found, live.unrecorded)
         document.findings.extend(wire.finding(finding) for finding in noticed)
-        offered = actions(job, definition, circumstances, stalled=bool(found))
+        offered = actions(job, definition, circumstances, stalled=does_not_get_on(found))
         document.actions.extend(wire.action(action) for action in offered)
         return document
 

@@ -15,6 +15,7 @@ from milepost.core.definition import Executor, Gives, StepDefinition
 from milepost.runner import frames
 from milepost.runner.children import Children
 from milepost.runner.command_steps import CommandSteps
+from milepost.runner.endings import MemoryKills, ending_words, lost_worker
 from milepost.runner.frames import Frame, FrameError, Result
 from milepost.runner.gathers import Gathers
 from milepost.runner.inspection import Inspectable
@@ -32,10 +33,14 @@ _LOG = logging.getLogger(__name__)
 #: Nothing new starts while this much waits for the daemon: what executes can still add to it, so memory is bounded.
 MAX_UNDELIVERED = 32 * 1024 * 1024
 
-#: Workers in a row that may end before they were ready, until the pipeline is held to be unusable.
+#: Seconds that a worker may owe an answer before the daemon hears of it.
+SILENCE = 1.0
 #: The item of a job that its one-item steps and gathers work on.
 _ROOT = 0
+#: Workers in a row that may end before they were ready, until the pipeline is held to be unusable.
 _MAX_FAILED_STARTS = 3
+#: Tasks whose worker has died under them run each alone in one of at most so many processes.
+_SUSPECTS_AT_ONCE = 4
 #: Seconds in which a cancelled task must have ended before its worker is killed.
 _CANCEL_GRACE = 2.0
 _KILL_DEADLINE = 10.0
@@ -83,7 +88,7 @@ class Attempts:
         self._on_mistake = on_mistake
         self._commands = CommandSteps(job, children, outbox)
         self._shared = Pool(1, None, self._start_worker)
-        self._alone = Pool(1, 1, self._start_worker)
+        self._alone = Pool(_SUSPECTS_AT_ONCE, 1, self._start_worker)
         self._by_step = {
             step.position: Pool(max(1, step.workers), 1, self._start_worker)
             for step in self._steps
@@ -92,6 +97,7 @@ class Attempts:
         self._lives: dict[Worker, asyncio.Task[None]] = {}
         self._worker_numbers = itertools.count(1)
         self._failed_starts = 0
+        self._memory_kills = MemoryKills()
 
     # What the run asks for.
 
@@ -160,15 +166,23 @@ class Attempts:
         """Ends the workers, politely first. Nothing may be executing."""
         await asyncio.gather(*(worker.end(life) for worker, life in list(self._lives.items())))
 
-    def ping(self) -> None:
+    def look_after_workers(self) -> None:
+        """Each second."""
+        self._memory_kills.look()
         for worker in self._lives:
-            if worker.is_ready:
-                worker.ping()
+            worker.ping()
 
-    def silent_workers(self) -> list[int]:
-        """Pids of those that have not answered the ping before the last one."""
+    def silent_workers(self) -> list[pb.SilentWorker]:
+        """Those that owe an answer, unless the runner is just ending them."""
         return [
-            worker.identity.pid for worker in self._lives if worker.pings_unanswered > 1 and worker.identity is not None
+            pb.SilentWorker(
+                pid=worker.identity.pid,
+                silent_seconds=worker.silence,
+                task_count=len(worker.attempts),
+                starting=not worker.is_ready,
+            )
+            for worker in self._lives
+            if worker.silence >= SILENCE and worker.identity is not None and not worker.is_killed
         ]
 
     def inspectable(self) -> list[Inspectable]:
@@ -244,7 +258,7 @@ class Attempts:
             result = _result(attempt, pb.REPORT_KIND_FAILED, self._timeout_failure(attempt))
         if self._steps[attempt.task.ref.step].gives is Gives.MANY:
             result.enumeration, result.enumerated = attempt.enumeration, attempt.enumerated
-        if result.failure is not None:
+        if result.kind == pb.REPORT_KIND_FAILED and result.failure is not None:
             self._tell_failure(attempt, result.failure)
         self._outbox.report(attempt.task.ref, result)
         following = self._following[attempt.task.ref.step]
@@ -309,9 +323,10 @@ class Attempts:
         return worker
 
     async def _live(self, worker: Worker, pool: Pool) -> None:
+        code = 0
         try:
             code = await worker.run(self._children, self._job.launch(worker.number), self._on_frame)
-            how = f"exited with {code}" if code >= 0 else f"was killed by signal {-code}"
+            how = ending_words(code)
         except OSError as error:
             how = f"could not be started: {error.strerror}"
             self._failed_starts = _MAX_FAILED_STARTS
@@ -329,10 +344,17 @@ class Attempts:
             _LOG.warning("worker %d %s, %d tasks in flight", worker.number, how, len(worker.attempts))
         if not worker.is_ready and not worker.is_killed:
             self._count_failed_start(how)
-        kind = pb.REPORT_KIND_RETURNED if worker.is_killed else pb.REPORT_KIND_LOST
-        for attempt in list(worker.attempts.values()):
-            self._finish(attempt, _result(attempt, kind))
+        self._end_attempts(worker, code)
         self._on_change()
+
+    def _end_attempts(self, worker: Worker, code: int) -> None:
+        """What was in flight in a worker that has ended was lost with it, unless the runner ended it."""
+        kind, failure = pb.REPORT_KIND_RETURNED, None
+        if not worker.is_killed and worker.identity is not None:
+            kind = pb.REPORT_KIND_LOST
+            failure = lost_worker(worker.identity.pid, code, len(worker.attempts), self._memory_kills.happened)
+        for attempt in list(worker.attempts.values()):
+            self._finish(attempt, _result(attempt, kind, failure))
 
     def _count_failed_start(self, how: str) -> None:
         self._failed_starts += 1
@@ -361,7 +383,7 @@ class Attempts:
                 worker.pong(frames.whole(frame, "n"))
                 self._on_change()
             case "ready":
-                worker.is_ready = True
+                worker.ready()
                 self._failed_starts = 0
                 self._on_change()
             case "mistake":
@@ -390,12 +412,14 @@ class Attempts:
         acknowledgement = {"type": "items_ack", "id": attempt.id, "next": first + len(given)}
         attempt.enumeration = frames.whole(frame, "enumeration")
         attempt.enumerated = max(attempt.enumerated, first + len(given))
+        attempt.gets_on()
         self._outbox.children(attempt.task.ref, attempt.enumeration, first, given, lambda: worker.send(acknowledgement))
 
     def _pass_saved(self, worker: Worker, frame: Frame) -> None:
         acknowledgement = {"type": "saved_ack", "request": frames.whole(frame, "request")}
-        ref = self._attempt(worker, frame).task.ref
-        self._outbox.saved(ref, frames.saved_state(frame), lambda: worker.send(acknowledgement))
+        attempt = self._attempt(worker, frame)
+        attempt.gets_on()
+        self._outbox.saved(attempt.task.ref, frames.saved_state(frame), lambda: worker.send(acknowledgement))
 
 
 def _result(attempt: Attempt, kind: "pb.ReportKind.ValueType", failure: pb.TaskFailure | None = None) -> Result:

@@ -58,6 +58,7 @@ class CommandSteps:
                 await window.acquire()
                 self._outbox.children(attempt.task.ref, attempt.enumeration, position, chunk, window.release)
                 attempt.enumerated = position = position + len(chunk)
+                attempt.gets_on()
         except InputError as error:
             return _unreadable(str(error))
         except OSError as error:

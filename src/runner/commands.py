@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import errno
 import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from milepost.common.edges import edge
 from milepost.runner.children import Children
+from milepost.runner.endings import ending_words
 from milepost.runner.text import printable
 from milepost.v1 import runner_service_pb2 as pb
 
@@ -142,9 +142,9 @@ def _judged(call: CommandCall, code: int, last_line: str) -> pb.TaskFailure | No
         return pb.TaskFailure(
             error_class="command_killed",
             rule=f"signal {-code}",
-            message=f"{command} was killed by {_signal_name(-code)}.{_quoted(last_line)}",
+            message=f"{command} {ending_words(code)}.{_quoted(last_line)}",
         )
-    message = f"{command} exited with {code}.{_quoted(last_line)}"
+    message = f"{command} {ending_words(code)}.{_quoted(last_line)}"
     if code == EXIT_TRANSIENT:
         return pb.TaskFailure(error_class="transient", rule=f"exit {code}", message=message)
     if code in _NOT_RUNNABLE:
@@ -179,10 +179,3 @@ def _not_started(call: CommandCall, error: OSError | ValueError) -> pb.TaskFailu
 
 def _quoted(last_line: str) -> str:
     return f" Its last output: {printable(last_line)}" if last_line else ""
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

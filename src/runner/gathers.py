@@ -28,6 +28,7 @@ class Gathers:
         )
         self._open[number] = (request, worker, frames.whole(frame, "request"))
         self._unsent.append(number)
+        attempt.gets_on()
         self._wake()
 
     def next_request(self) -> pb.GatherRequest | None:

@@ -68,12 +68,18 @@ class Attempt:
     work: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     ending: Ending | None = None
+    #: When it began or last showed that it gets on (monotonic).
+    progress_time: float = field(default_factory=time.monotonic)
     #: Of a step that gives many: what its execution is known by, and how many children it has given in chunks.
     enumeration: int = field(init=False)
     enumerated: int = 0
 
     def __post_init__(self) -> None:
         self.enumeration = self.start_us
+
+    def gets_on(self) -> None:
+        """It saved a state, gave children, or asked for what it gathers."""
+        self.progress_time = time.monotonic()
 
 
 class Ledger:
@@ -126,12 +132,15 @@ class Ledger:
             self._release(task)
 
     def longest_running(self) -> list[pb.RunningTask]:
+        now = time.monotonic()
         return [
             pb.RunningTask(
                 task=attempt.task.ref.message(),
                 item_key=attempt.task.key,
                 attempt=attempt.task.attempts_used + 1,
                 start_us=attempt.start_us,
+                quiet_seconds=now - attempt.progress_time,
+                worker_pid=attempt.worker.identity.pid if attempt.worker and attempt.worker.identity else 0,
             )
             for attempt in itertools.islice(self.attempts.values(), _LISTED_ATTEMPTS)
         ]

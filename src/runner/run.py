@@ -27,7 +27,6 @@ from milepost.v1 import runner_service_pb2 as pb
 _LOG = logging.getLogger(__name__)
 
 _HEARTBEAT = 1.0
-_HEARTBEATS_A_PING = 5
 #: Seconds: until a run that the daemon never answered gives up; for the last acknowledgements after a stop.
 _FIRST_LEASE = 60.0
 _FLUSH = 5.0
@@ -191,13 +190,11 @@ class Run:
             self._limit(Level.STOP, f"The daemon refused this run ({refused}).")
 
     async def _beat(self) -> None:
-        beats = 0
         while True:
             self._children.reap_orphans()
-            if self._attempts is not None and beats % _HEARTBEATS_A_PING == 0:
-                self._attempts.ping()
+            if self._attempts is not None:
+                self._attempts.look_after_workers()
             self._stream.beat()
-            beats += 1
             await asyncio.sleep(_HEARTBEAT)
 
     def _start_lease(self) -> None:

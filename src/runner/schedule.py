@@ -1,7 +1,7 @@
 """Which of the held tasks starts next: the deepest step first, so that work in progress stays small, then position.
 
-Tasks wait in lanes. A lane is a step, and whether its tasks run alone: one whose worker has died under it twice must
-not take others with it a third time.
+Tasks wait in lanes. A lane is a step, and whether its tasks run alone: one whose worker has died under it must not take
+others with it a second time.
 """
 
 import heapq
@@ -13,8 +13,8 @@ from typing import NamedTuple
 from milepost.core.definition import Executor, StepDefinition
 from milepost.runner.ledger import HeldTask
 
-#: Losses after which a task runs alone in a worker.
-SUSPECT = 2
+#: Losses from which on a task runs alone in a worker.
+SUSPECT = 1
 
 #: How many tasks of a step run at once when the pipeline does not say.
 _ASYNC_CONCURRENCY = 256

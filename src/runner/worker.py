@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,10 +44,11 @@ class Worker:
         self.is_ready = False
         #: Its end is the runner's doing, so what it was executing is handed back, not lost.
         self.is_killed = False
-        self.pings_unanswered = 0
+        #: Since when it has owed an answer (monotonic): until it is ready, since its start.
+        self._owes_since: float | None = time.monotonic()
         self._child: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._pings = 0
+        self._asked = 0
         self._answered = 0
         self._settling = 0
 
@@ -87,19 +89,33 @@ class Worker:
     def send_tasks(self, rows: Sequence[Sequence[object]]) -> None:
         self.send({"type": "tasks", "tasks": rows})
 
+    def ready(self) -> None:
+        self.is_ready = True
+        self._owes_since = None
+
     def ping(self) -> None:
-        self._pings += 1
-        self.pings_unanswered += 1
-        self.send({"type": "ping", "n": self._pings})
+        """One at a time: what blocks it must not fill its socket, too."""
+        if self._owes_since is None:
+            self._ask()
 
     def pong(self, number: int) -> None:
-        self.pings_unanswered = 0
         self._answered = number
+        self._owes_since = None if number == self._asked else time.monotonic()
 
     def settle(self) -> None:
         """Asks for an answer behind everything that was sent so far."""
-        self.ping()
-        self._settling = self._pings
+        self._ask()
+        self._settling = self._asked
+
+    def _ask(self) -> None:
+        self._asked += 1
+        self._owes_since = self._owes_since or time.monotonic()
+        self.send({"type": "ping", "n": self._asked})
+
+    @property
+    def silence(self) -> float:
+        """Seconds that it has owed an answer, by a clock that stands still while the machine sleeps."""
+        return 0.0 if self._owes_since is None else time.monotonic() - self._owes_since
 
     @property
     def is_settled(self) -> bool:

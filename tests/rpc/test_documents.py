@@ -158,7 +158,7 @@ def test_reason_stop_and_input_are_shown(tmp_path: Path) -> None:
             StepCounts(n, name, 0, True, 0, 0, 0) for n, name in enumerate(("rows", "fetch", "score", "report"))
         ),
     )
-    snapshots = Snapshots(tmp_path, lambda _: Live(), pause_timeout=60.0)
+    snapshots = Snapshots(tmp_path, lambda _: Live(), lambda _job, _definition: ())
     document = snapshots.document(job, _NOTHING_ELSE)
     assert (document.reason.code, document.reason.remedy) == ("PAUSED_BY_REQUEST", "Resume it.")
     assert (document.stop.target, document.stop.force, document.stop.by) == (job_pb2.JOB_STATE_PAUSED, True, "ada")

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from milepost.core import progress
 from milepost.core.definition import Gives, RetryPolicy, Takes
 from milepost.core.errors import Code, MilepostError
+from milepost.core.findings import Patience
 from milepost.core.model import (
     ACTIVE_STATES,
     ENDED_STATES,
@@ -39,6 +40,7 @@ from milepost.daemon.records import Received, record
 from milepost.daemon.runners import Runners
 from milepost.daemon.store import jobs, operations, runs, tasks
 from milepost.daemon.store.store import Store
+from milepost.daemon.vigil import Vigil
 from milepost.v1 import runner_service_pb2 as pb
 from tests.support import factories
 
@@ -96,9 +98,10 @@ class CoreAndStore(RuleBasedStateMachine):
             store = await Store.open(self.folder, "NORMAL")
             dispatch = Dispatch(store, self.folder, self.folder, 300.0, _ignore, _ignore)
             commands = Commands(store, self.folder, _changed)
-            rules = Rules(Limits(8, {}, 2), 5, 60.0)
+            rules = Rules(Limits(8, {}, 2), 5)
             processes = Runners(self.folder, "", _ignore)
-            return store, commands, Reconcile(store, self.folder, dispatch, commands, processes, rules)
+            vigil = Vigil(store, dispatch.live, _ignore, Patience(60.0, 30.0))
+            return store, commands, Reconcile(store, self.folder, dispatch, commands, processes, vigil, rules)
 
         self.store, self.commands, self.reconcile = self.wait(parts())
 

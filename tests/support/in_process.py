@@ -101,7 +101,7 @@ async def _fail_to_drain(mode: "daemon_service_pb2.DrainMode.ValueType", by: str
 async def _serving(folder: Path, store: Store) -> AsyncIterator[InProcessDaemon]:
     live: dict[str, Live] = {}
     sdk_folder = copy_sdk(folder)
-    snapshots = Snapshots(folder, lambda job_id: live.get(job_id, IDLE), pause_timeout=60.0)
+    snapshots = Snapshots(folder, lambda job_id: live.get(job_id, IDLE), lambda _job, _definition: ())
     hub = Hub(store, snapshots)
     dispatch = Dispatch(store, folder, sdk_folder, 300.0, hub.changed, lambda: None)
     commands = Commands(store, folder, dispatch.refresh)

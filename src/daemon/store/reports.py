@@ -241,12 +241,11 @@ class _Batch:
         if lost < retry.LOST_LIMIT:
             self.tx.execute(_QUERIES.lose, (lost, self.sequence, report.ref.item))
             return
-        failure = Failure(
-            "lost_worker",
-            "lost_worker",
-            f"Its worker died under it {lost} times.",
-            remedy="See the job's log for what ended the worker (memory, a crash in native code), then retry the item.",
+        how = report.failure or Failure(
+            retry.LOST_WORKER, "", "", remedy="See the job's log for what ended the worker."
         )
+        text = f"Its worker died under it {lost} times, with it alone from the second time on. {how.message}".strip()
+        failure = Failure(retry.LOST_WORKER, how.rule, text, remedy=how.remedy)
         self._insert_attempt(report, key, attempts_used + 1, failure)
         self._give_up(report, attempts_used, failure)
 

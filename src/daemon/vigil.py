@@ -1,0 +1,189 @@
+"""Looks at running jobs again and again, so that what only time changes is noticed, told to watchers, and recorded.
+
+Reconcile calls `look` for each open run at each of its looks, at least once a second. What the runner says of itself is
+taken from its last heartbeat; what it means is core's matter (`core.findings`). Nothing here is durable but the events:
+a new daemon notices anew.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from milepost.common import processes
+from milepost.core import findings as rules
+from milepost.core.clocks import Awake, Clocks
+from milepost.core.definition import PipelineDefinition, from_json
+from milepost.core.findings import Evidence, ExecutingTask, Finding, Patience
+from milepost.core.model import Event, Job, Run
+from milepost.daemon.live import Live, RunningTask
+from milepost.daemon.store import durations, events
+from milepost.daemon.store.store import Store, Transaction
+
+#: Seconds until it is looked up again how long tasks of a step take.
+LEARNED_AGAIN = 60.0
+
+Noticed = Callable[[Job, PipelineDefinition], Sequence[Finding]]
+
+
+def read_clocks() -> Clocks:
+    return Clocks(time.clock_gettime(time.CLOCK_MONOTONIC), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+@dataclass
+class _Watched:
+    """What is remembered of a run between two looks. `heard`: its last heartbeat, or the first look (monotonic)."""
+
+    heard: float
+    pid: int = 0
+    stopped: bool = False
+    #: By step: the longest duration, and when it was looked up (monotonic).
+    longest: dict[int, float | None] = field(default_factory=dict)
+    learned: dict[int, float] = field(default_factory=dict)
+    found: tuple[Finding, ...] = ()
+
+
+class Vigil:
+    """`live`: the last heartbeat of a job's run; `tell(job_id)`: watchers are to see the job again."""
+
+    def __init__(
+        self, store: Store, live: Callable[[str], Live], tell: Callable[[str], None], patience: Patience
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._tell = tell
+        self._patience = patience
+        self._awake = Awake(-math.inf, read_clocks())
+        self._watched: dict[str, _Watched] = {}
+
+    def findings(self, job: Job, definition: PipelineDefinition) -> tuple[Finding, ...]:
+        """As of now, for a document of the job."""
+        return rules.findings(job, self._evidence(job.id, definition), time.time(), self._patience)
+
+    def stuck(self) -> list[str]:
+        """The jobs that were stuck at the last look."""
+        return [
+            job_id
+            for job_id, watched in self._watched.items()
+            if any(finding.kind is rules.FindingKind.STUCK for finding in watched.found)
+        ]
+
+    def look_at_clocks(self) -> None:
+        """Before the runs are looked at."""
+        self._awake = self._awake.looked(read_clocks())
+
+    async def look(self, job: Job, run: Run) -> None:
+        """Records what begins and what ends, and has watchers see what changed. Raises what the store raises."""
+        watched = self._watched.setdefault(job.id, _Watched(time.monotonic()))
+        definition = from_json(job.definition_json)
+        watched.pid = run.pid or 0
+        watched.heard = self._heard(job.id, watched)
+        silent = self._silence(job.id, watched) >= self._patience.silence
+        watched.stopped = silent and await asyncio.to_thread(_is_stopped, watched.pid)
+        await self._learn(job.id, definition, watched)
+        before, found = watched.found, self.findings(job, definition)
+        if _codes(before) != _codes(found):
+            await self._record(job.id, before, found)
+        elif [finding.reason for finding in before] != [finding.reason for finding in found]:
+            self._tell(job.id)
+        watched.found = found
+
+    def last_events(self, job_id: str, now: float) -> list[Event]:
+        """What ends with the run."""
+        watched = self._watched.get(job_id)
+        return [_ended(finding, now) for finding in watched.found] if watched is not None else []
+
+    def forget(self, job_id: str) -> None:
+        """Its run is closed."""
+        self._watched.pop(job_id, None)
+
+    def _evidence(self, job_id: str, definition: PipelineDefinition) -> Evidence:
+        live, watched = self._live(job_id), self._watched.get(job_id)
+        if watched is None:
+            return Evidence(tasks=[ExecutingTask(_name(task, definition), 0.0, task.worker) for task in live.tasks])
+        return Evidence(
+            runner=watched.pid,
+            silence=self._silence(job_id, watched),
+            stopped=watched.stopped,
+            silent_workers=[
+                rules.SilentWorker(worker.pid, self._age(live, worker.silence), worker.tasks, worker.starting)
+                for worker in live.silent_workers
+            ],
+            tasks=[
+                ExecutingTask(
+                    name=_name(task, definition),
+                    quiet=self._age(live, task.quiet),
+                    worker=task.worker,
+                    limit=self._limit(definition, task.step, watched),
+                )
+                for task in live.tasks
+            ],
+        )
+
+    def _silence(self, job_id: str, watched: _Watched) -> float:
+        now = time.monotonic()
+        return self._awake.bounded(now - self._heard(job_id, watched), now)
+
+    def _heard(self, job_id: str, watched: _Watched) -> float:
+        """A runner that is not attached any more was heard when it was."""
+        return max(watched.heard, self._live(job_id).heard or watched.heard)
+
+    def _age(self, live: Live, seconds: float) -> float:
+        """Of something that the last heartbeat said lasted so long."""
+        now = time.monotonic()
+        return self._awake.bounded(seconds + now - (now if live.heard is None else live.heard), now)
+
+    def _limit(self, definition: PipelineDefinition, step: int, watched: _Watched) -> float | None:
+        limit = rules.progress_limit(definition.steps[step], watched.longest.get(step), self._patience)
+        # Not before it is known how long its step usually takes.
+        return limit if self._patience.progress is not None or step in watched.learned else None
+
+    async def _learn(self, job_id: str, definition: PipelineDefinition, watched: _Watched) -> None:
+        """Looks up how long tasks usually take, where one takes long enough for that to matter."""
+        live, now = self._live(job_id), time.monotonic()
+        if self._patience.progress is not None:
+            return
+        old = {task.step for task in live.tasks if self._age(live, task.quiet) >= rules.LEARNED_MINIMUM}
+        for step in old:
+            if definition.steps[step].timeout is None and now - watched.learned.get(step, -math.inf) >= LEARNED_AGAIN:
+                watched.longest[step] = await self._longest(job_id, step)
+                watched.learned[step] = now
+
+    async def _longest(self, job_id: str, step: int) -> float | None:
+        return await self._store.read(lambda db: durations.longest(db, job_id, step))
+
+    async def _record(self, job_id: str, before: Sequence[Finding], found: Sequence[Finding]) -> None:
+        """The commit tells the watchers, too."""
+        now = time.time()
+        changes = [_began(finding, now) for finding in found if finding.reason.code not in _codes(before)]
+        changes += [_ended(finding, now) for finding in before if finding.reason.code not in _codes(found)]
+
+        def append(tx: Transaction) -> None:
+            for event in changes:
+                events.append(tx, job_id, event)
+            tx.touch(job_id)
+
+        await self._store.write(append)
+
+
+def _codes(found: Sequence[Finding]) -> set[str]:
+    return {finding.reason.code for finding in found}
+
+
+def _began(finding: Finding, now: float) -> Event:
+    return Event("FINDING_BEGAN", now, "daemon", message=f"{finding.reason.code}: {finding.reason.message}")
+
+
+def _ended(finding: Finding, now: float) -> Event:
+    lasted = max(0.0, now - finding.since)
+    return Event("FINDING_ENDED", now, "daemon", message=f"{finding.reason.code}: over, {lasted:.0f} s after it began.")
+
+
+def _name(task: RunningTask, definition: PipelineDefinition) -> str:
+    return f"{definition.steps[task.step].name} {task.key}".strip()
+
+
+def _is_stopped(pid: int) -> bool:
+    found = processes.status(pid) if pid else None
+    return found is not None and found.state in "Tt"

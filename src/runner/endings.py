@@ -1,0 +1,70 @@
+"""How a worker's process ended, in words: by itself, by a signal, or because memory ran out."""
+
+import signal
+from pathlib import Path
+
+from milepost.core.retry import LOST_WORKER
+from milepost.v1 import runner_service_pb2 as pb
+
+_VMSTAT = Path("/proc/vmstat")
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+
+
+class MemoryKills:
+    """Notices when the kernel kills a process because memory ran out, on the machine or in a control group.
+
+    The kernel counts these for the whole machine, so what counts is only a step of the counter since the last look, a
+    second ago at most: then a worker that was killed by SIGKILL was very likely meant.
+    """
+
+    def __init__(self) -> None:
+        self._last = _killed()
+
+    def look(self) -> None:
+        """To be called regularly."""
+        self._last = _killed()
+
+    @property
+    def happened(self) -> bool:
+        """Whether there was one since the last look."""
+        return _killed() > self._last
+
+
+def _killed() -> int:
+    """0 where the kernel does not count (before 4.13)."""
+    try:
+        lines = _VMSTAT.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def ending_words(code: int) -> str:
+    """Of an exit code as subprocess has it: negative for a signal."""
+    return f"was killed by {signal_name(-code)}" if code < 0 else f"exited with {code}"
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def lost_worker(pid: int, code: int, tasks: int, memory_ran_out: bool) -> pb.TaskFailure:
+    """What is told of each task that was in flight in a worker which ended. `tasks`: how many those were."""
+    message = f"Its worker (process {pid}) {ending_words(code)}"
+    if tasks > 1:
+        message += f" with {tasks} tasks in flight"
+    rule, remedy = f"exit {code}", "Something in it ends the process (os._exit, sys.exit in native code): see the log."
+    if code < 0:
+        rule, remedy = f"signal {-code}", "See the log for what it did last."
+    if code == -signal.SIGKILL and memory_ran_out:
+        rule = "out of memory"
+        message += ": memory ran out, and the kernel ended it"
+        remedy = "Give it more memory, or let fewer tasks run at once (concurrency, workers), then retry the item."
+    elif code == -signal.SIGKILL:
+        message += ", from outside or by what it executed: memory had not run out"
+    elif -code in _CRASHES:
+        remedy = f"A crash in native code: the log has its stack (milepost logs, from process {pid})."
+    return pb.TaskFailure(error_class=LOST_WORKER, rule=rule, message=f"{message}.", remedy=remedy)
