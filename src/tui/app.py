@@ -1,0 +1,109 @@
+"""The application: what all screens share, and nothing about jobs."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.signal import Signal
+from textual.timer import Timer
+
+from milepost.common.settings import Settings
+from milepost.tui.link import Link, LinkState
+from milepost.tui.status import Glyphs, glyphs_for
+from milepost.tui.store import Changes, JobStore
+from milepost.tui.theme import DEFAULT_THEME, THEMES, Look, default_variables, make_look
+
+if TYPE_CHECKING:
+    from milepost.tui.connection import Connection
+
+#: Seconds between two repaints of what changed.
+FRAME = 0.1
+
+
+class MilepostApp(App[None]):
+    """Owns the store and the connection, and publishes what changed to the screens, at most ten times a second."""
+
+    TITLE = "milepost"
+    CSS_PATH = "tui.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit", id="app.quit"),
+        Binding("ctrl+r", "reconnect", "Reconnect now", id="app.reconnect", show=False),
+        Binding("colon,ctrl+p", "command_palette", "Command", id="app.palette", key_display=":"),
+        Binding("question_mark", "help", "Help", id="app.help", key_display="?"),
+    ]
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], job: str = "") -> None:
+        self.glyphs: Glyphs = glyphs_for(environ, sys.stdout.encoding or "")
+        super().__init__()
+        self.settings = settings
+        self.environ = environ
+        self.store = JobStore()
+        self.connection: Connection | None = None
+        self.first_job = job
+        self.changes: Signal[Changes] = Signal(self, "changes")
+        self._telling: Timer | None = None
+        self._told = 0.0
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DEFAULT_THEME
+
+    @property
+    def link(self) -> Link:
+        return self.connection.link if self.connection else Link(LinkState.CONNECTING, 0.0)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return default_variables(dark=self.current_theme.dark)
+
+    @property
+    def look(self) -> Look:
+        variables = self.theme_variables
+        named = {name: value for name, value in variables.items() if name.startswith("status-")}
+        named |= {
+            "foreground": variables["foreground"].removeprefix("ansi_"),
+            "accent": variables["accent"].removeprefix("ansi_"),
+        }
+        return make_look(self.glyphs, tuple(sorted(named.items())))
+
+    def on_mount(self) -> None:
+        from milepost.tui.screens.jobs import JobsScreen
+
+        self.push_screen(JobsScreen())
+        # The connection loads grpc, which costs more than the first paint: that comes first.
+        self.call_after_refresh(self._connect)
+
+    def _connect(self) -> None:
+        self.run_worker(self._follow(), name="connection", exclusive=True, group="connection")
+
+    async def _follow(self) -> None:
+        kind = await asyncio.to_thread(_load_connection)
+        self.connection = kind(self.settings, self.environ, self.store, self._on_change)
+        self._on_change()
+        await self.connection.run()
+
+    def _on_change(self) -> None:
+        if self._telling is None:
+            wait = max(0.0, self._told + FRAME - time.monotonic())
+            self._telling = self.set_timer(wait, self._tell)
+
+    def _tell(self) -> None:
+        self._telling, self._told = None, time.monotonic()
+        self.changes.publish(self.store.take_changes())
+
+    def action_reconnect(self) -> None:
+        self._connect()
+
+
+def _load_connection() -> "type[Connection]":
+    from milepost.tui.connection import Connection
+
+    return Connection
+
+
+def run(settings: Settings, environ: Mapping[str, str], job: str = "") -> None:
+    """Until a person quits."""
+    MilepostApp(settings, environ, job).run()

@@ -1,0 +1,78 @@
+"""What widgets read from documents: states, times, words. Protobuf is loaded with the first document, not before."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+from milepost.core.model import ItemState, Outcome
+
+if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from milepost.v1.job_pb2 import Event, Failure, Item, Job, Step, TaskRecord
+
+
+def seconds_of(moment: "Timestamp | Duration") -> float:
+    """Unix seconds of a time, or the length of a duration."""
+    return moment.seconds + moment.nanos / 1e9
+
+
+def clock(moment: "Timestamp", now: float) -> str:
+    """Empty when the time is not set."""
+    from milepost.common.words import clock_words
+
+    return clock_words(moment, now) if moment.seconds else ""
+
+
+def item_state(item: "Item") -> ItemState:
+    """A state of a newer daemon looks PENDING."""
+    return _item_states().get(item.state, ItemState.PENDING)
+
+
+def outcome(record: "TaskRecord") -> Outcome:
+    return _outcomes().get(record.outcome, Outcome.SUCCEEDED)
+
+
+def current_step(job: "Job") -> "Step | None":
+    """The first one with work in flight, else the first that has not ended; None when all have."""
+    unfinished = [step for step in job.steps if not step.HasField("end_time")]
+    return next((step for step in job.steps if step.counts.in_flight), unfinished[0] if unfinished else None)
+
+
+def step_seconds(step: "Step", now: float) -> float | None:
+    """From its first task to its last, or to now; None when it has not started."""
+    if not step.HasField("start_time"):
+        return None
+    return (seconds_of(step.end_time) if step.HasField("end_time") else now) - seconds_of(step.start_time)
+
+
+def failure_line(failure: "Failure", letters: int = 500) -> str:
+    """Class and message on one line, still to be made safe."""
+    message = " ".join(failure.message[:letters].split())
+    return f"{failure.error_class}: {message}" if failure.error_class else message
+
+
+def event_line(event: "Event") -> str:
+    """What happened, as "RUNNING → PAUSED" or the kind of event."""
+    from milepost.v1.job_pb2 import JobState
+
+    if not event.to_state:
+        return event.kind
+    to = JobState.Name(event.to_state).removeprefix("JOB_STATE_")
+    before = JobState.Name(event.from_state).removeprefix("JOB_STATE_") if event.from_state else ""
+    return f"{before} → {to}" if before else to
+
+
+@cache
+def _item_states() -> Mapping[int, ItemState]:
+    from milepost.common.wire.enums import ITEM_STATES
+
+    return {number: state for state, number in ITEM_STATES.items()}
+
+
+@cache
+def _outcomes() -> Mapping[int, Outcome]:
+    from milepost.common.wire.enums import OUTCOMES
+
+    return {number: found for found, number in OUTCOMES.items()}

@@ -1,0 +1,203 @@
+"""Commands on the chosen jobs, for any screen that has some: asked where something is destroyed, sent, and told of."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from milepost.common.text import safe, safe_lines
+from milepost.core.errors import Code, MilepostError
+from milepost.tui.actions import TYPE_THE_COUNT, Asks, Offered, Plan, offered, offered_one, plan
+from milepost.tui.rows import JobRow
+from milepost.tui.screens.dialogs import Choice, ChoiceDialog, ConfirmDialog, Question
+
+if TYPE_CHECKING:
+    from milepost.tui.app import MilepostApp
+
+#: What each key means, in the order in which the first allowed one is taken.
+KEYED: Mapping[str, Sequence[str]] = {
+    "resume": ("RESUME",),
+    "restart": ("RESTART", "RESTART_FROM_STEP", "RESTART_FROM_SCRATCH"),
+    "pause": ("PAUSE", "PAUSE_NOW"),
+    "cancel": ("CANCEL",),
+    "force_cancel": ("FORCE_CANCEL",),
+    "retry": ("RETRY",),
+}
+#: Seconds that an error stays, unless a person clears it: until read.
+STICKY = 86_400.0
+#: Commands on their way at a time: a pause may take 2 s to answer.
+AT_A_TIME = 16
+
+
+class CommandScreen(Screen[None]):
+    """Keys and buttons for commands. Children say for which jobs (`chosen_rows`) and draw the buttons."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "key('resume')", "Resume", id="command.resume"),
+        Binding("R", "key('restart')", "Restart", id="command.restart"),
+        Binding("p", "key('pause')", "Pause", id="command.pause"),
+        Binding("x", "key('cancel')", "Cancel", id="command.cancel"),
+        Binding("X", "key('force_cancel')", "Force-cancel", id="command.force_cancel"),
+        Binding("t", "key('retry')", "Retry failed", id="command.retry"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._busy: set[tuple[str, str]] = set()
+
+    def chosen_rows(self) -> Sequence[JobRow]:
+        raise NotImplementedError
+
+    def paint_actions(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def milepost(self) -> "MilepostApp":
+        return cast("MilepostApp", self.app)
+
+    def busy_with(self, job_id: str) -> frozenset[str]:
+        return frozenset(command for busy_id, command in self._busy if busy_id == job_id)
+
+    def keys_of_commands(self) -> Mapping[str, str]:
+        """The key that a person presses for a command, as remapped."""
+        found: dict[str, str] = {}
+        for active in self.active_bindings.values():
+            name = (active.binding.id or "").removeprefix("command.")
+            for command in KEYED.get(name, ()):
+                found.setdefault(command, self.app.get_key_display(active.binding))
+        return found
+
+    def complain(self, error: MilepostError) -> None:
+        """Stays until it is read."""
+        text = safe_lines(f"{error.message}\n{error.remedy}".strip())
+        self.notify(text, title="Not done", severity="error", timeout=STICKY, markup=False)
+
+    def action_key(self, name: str) -> None:
+        self.command(KEYED[name])
+
+    def command(self, commands: Sequence[str]) -> None:
+        """Asks where needed, sends, and tells. A command that is not allowed says why and what instead."""
+        rows = self.chosen_rows()
+        if not rows:
+            return
+        if not self.milepost.link.is_live:
+            self.notify("Not connected: commands are off until the daemon answers.", severity="warning", markup=False)
+        elif len(rows) == 1:
+            self.run_worker(self._on_one(rows[0], commands), group="commands")
+        else:
+            self.run_worker(self._on_many(rows, commands), group="commands")
+
+    # --- one job ---
+
+    async def _on_one(self, row: JobRow, commands: Sequence[str]) -> None:
+        one = offered_one(row, commands)
+        if not one.allowed:
+            self.notify(one.refusal, title=f"Cannot {one.offer.label.lower()}", severity="warning", markup=False)
+        elif (
+            len(commands) > 1 and one.offer.asks is not Asks.NOTHING and "RESTART" in commands
+        ) or one.offer.asks is Asks.STEP:
+            await self._choose_restart(row)
+        elif one.offer.asks is Asks.NOTHING or await self._confirmed(row, one):
+            await self._send(row.job.id, one.offer.command)
+
+    async def _confirmed(self, row: JobRow, one: Offered) -> bool:
+        title = f"{one.offer.label}: {safe(row.job.id)} {safe(row.job.name[:200])}"
+        consequence = f"It {one.effect}."
+        question = Question(title, consequence, one.offer.label, one.offer.keep)
+        return await self.app.push_screen_wait(ConfirmDialog(question))
+
+    async def _choose_restart(self, row: JobRow) -> None:
+        choices = restart_choices(row)
+        title = f"Restart {safe(row.job.id)} {safe(row.job.name[:200])}"
+        chosen = await self.app.push_screen_wait(ChoiceDialog(title, "Leave it as it is", choices))
+        if chosen:
+            command, _, step = chosen.partition(":")
+            await self._send(row.job.id, command, step)
+
+    async def _send(self, job_id: str, command: str, step: str = "", item_keys: tuple[str, ...] = ()) -> None:
+        try:
+            message = await self._sent(job_id, command, step, item_keys)
+        except MilepostError as error:
+            self.complain(error)
+        else:
+            self.notify(safe_lines(message), markup=False)
+
+    async def _sent(self, job_id: str, command: str, step: str = "", item_keys: tuple[str, ...] = ()) -> str:
+        from milepost.tui.requests import Order  # loaded with the connection
+
+        connection = self.milepost.connection
+        assert connection is not None, "commands are off until there is a connection"
+        entry = (job_id, command)
+        self._busy.add(entry)
+        self.paint_actions()
+        try:
+            return await connection.send(Order(command, job_id, step, item_keys))
+        except MilepostError as error:
+            if error.code is Code.DAEMON_UNREACHABLE:
+                raise MilepostError(
+                    error.code,
+                    "The connection was lost before the answer came: whether it was done is not known.",
+                    "The list shows it as soon as the daemon answers again.",
+                ) from error
+            raise
+        finally:
+            self._busy.discard(entry)
+            self.paint_actions()
+
+    # --- many jobs ---
+
+    async def _on_many(self, rows: Sequence[JobRow], commands: Sequence[str]) -> None:
+        for planned in plan(rows, commands):
+            if not planned.job_ids:
+                self.notify(f"{planned.words}.", title="Nothing to do", severity="warning", markup=False)
+            elif await self.app.push_screen_wait(ConfirmDialog(_bulk_question(planned))):
+                await self._send_many(planned)
+
+    async def _send_many(self, planned: Plan) -> None:
+        slots = asyncio.Semaphore(AT_A_TIME)
+        errors: list[tuple[str, MilepostError]] = []
+
+        async def one(job_id: str) -> None:
+            async with slots:
+                try:
+                    await self._sent(job_id, planned.offer.command)
+                except MilepostError as error:
+                    errors.append((job_id, error))
+
+        async with asyncio.TaskGroup() as group:
+            for job_id in planned.job_ids:
+                group.create_task(one(job_id))
+        done = len(planned.job_ids) - len(errors)
+        self.notify(f"{planned.offer.label}: {done} of {len(planned.job_ids)} jobs done.", markup=False)
+        for job_id, error in errors[:3]:
+            self.complain(MilepostError(error.code, f"{job_id}: {error.message}", error.remedy))
+        if len(errors) > 3:
+            self.notify(f"{len(errors) - 3} more were not done.", severity="error", timeout=STICKY, markup=False)
+
+
+def restart_choices(row: JobRow) -> list[Choice]:
+    """Every way in which this job may be started again now."""
+    choices = []
+    for one in offered(row):
+        if not one.allowed or not one.offer.command.startswith("RESTART"):
+            continue
+        if one.offer.asks is Asks.STEP:
+            names = [step.name for step in row.job.steps]
+            effect = "archives the records from there on and runs those steps again"
+            choices += [Choice(f"{one.offer.command}:{name}", f"From {safe(name)}", effect) for name in names]
+        else:
+            choices.append(Choice(one.offer.command, one.offer.label, one.effect))
+    return choices
+
+
+def _bulk_question(planned: Plan) -> Question:
+    offer, count = planned.offer, len(planned.job_ids)
+    return Question(
+        title=planned.words,
+        consequence="Each job does what it would do if it were alone; what is recorded is kept.",
+        do=offer.label,
+        keep="Leave them as they are",
+        count=count if count >= TYPE_THE_COUNT else 0,
+    )

@@ -1,0 +1,130 @@
+"""Questions before something is destroyed. Enter and Esc always leave the job as it is."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from milepost.common.text import safe_lines
+
+#: Seconds in which a key that was meant for the list before confirms nothing.
+_TOO_SOON = 0.3
+
+
+@dataclass(frozen=True)
+class Question:
+    """`count`: how many jobs a person has to type before it is done; 0: none."""
+
+    title: str
+    consequence: str
+    do: str
+    keep: str
+    count: int = 0
+
+
+class ConfirmDialog(ModalScreen[bool]):
+    """True only for a click on the deed or `y`; with a count only after it was typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "keep", "Keep", id="dialog.keep"),
+        Binding("y", "do", "Do it", id="dialog.do"),
+        Binding("left,right", "app.focus_next", "Other button", show=False, id="dialog.other"),
+    ]
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+        self._shown = time.monotonic()
+
+    def compose(self) -> ComposeResult:
+        question = self.question
+        with Vertical(classes="dialog"):
+            yield Static(safe_lines(question.title), classes="dialog-title", markup=False)
+            yield Static(safe_lines(question.consequence), classes="dialog-text", markup=False)
+            if question.count:
+                yield Static(f"Type {question.count} and press Enter:", markup=False)
+                yield Input(id="count", compact=True, restrict=r"[0-9]*", max_length=9)
+            with Horizontal(classes="dialog-buttons"):
+                yield Button(question.keep, id="keep", compact=True)
+                if not question.count:
+                    yield Button(f"{question.do} (y)", id="do", variant="error", compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#count" if self.question.count else "#keep").focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - as Textual calls it
+        return not (action == "do" and self.question.count)
+
+    def action_keep(self) -> None:
+        self.dismiss(False)
+
+    def action_do(self) -> None:
+        if time.monotonic() - self._shown >= _TOO_SOON:
+            self.dismiss(True)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.id == "do")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value == str(self.question.count))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`effect`: what it would do, in words."""
+
+    id: str
+    label: str
+    effect: str = ""
+
+
+class ChoiceDialog(ModalScreen[str]):
+    """One of several; the first line keeps things as they are, and so do Enter on it and Esc ("")."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "keep", "Keep", id="dialog.keep"),
+        Binding("j", "down", "Down", show=False, id="dialog.down"),
+        Binding("k", "up", "Up", show=False, id="dialog.up"),
+    ]
+
+    def __init__(self, title: str, keep: str, choices: Sequence[Choice]) -> None:
+        super().__init__()
+        self.title_text = title
+        self.keep = keep
+        self.choices = choices
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(safe_lines(self.title_text), classes="dialog-title", markup=False)
+            options = [Option(self.keep, id="")]
+            options += [Option(_option_text(choice), id=choice.id) for choice in self.choices]
+            yield OptionList(*options, markup=False, compact=True)
+
+    def on_mount(self) -> None:
+        options = self.query_one(OptionList)
+        options.highlighted = 0
+        options.focus()
+
+    def action_keep(self) -> None:
+        self.dismiss("")
+
+    def action_down(self) -> None:
+        self.query_one(OptionList).action_cursor_down()
+
+    def action_up(self) -> None:
+        self.query_one(OptionList).action_cursor_up()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option.id or "")
+
+
+def _option_text(choice: Choice) -> str:
+    label = safe_lines(choice.label)
+    return f"{label}: {safe_lines(choice.effect)}" if choice.effect else label

@@ -1,0 +1,128 @@
+"""What a job looks like at a glance: its state, or what was noticed about it, as glyph, word and style."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The state of a job, but a running one that does not get on is STUCK; in order of attention."""
+
+    STUCK = "STUCK"
+    WAITING = "WAITING"
+    FAILED = "FAILED"
+    RUNNING = "RUNNING"
+    PAUSING = "PAUSING"
+    CANCELLING = "CANCELLING"
+    PAUSED = "PAUSED"
+    QUEUED = "QUEUED"
+    SCHEDULED = "SCHEDULED"
+    CANCELLED = "CANCELLED"
+    COMPLETED = "COMPLETED"
+
+    @property
+    def word(self) -> str:
+        return self.value.lower()
+
+
+RANKS: Mapping[Status, int] = {status: rank for rank, status in enumerate(Status)}
+
+#: Statuses that a person should look at.
+ATTENTION = (Status.STUCK, Status.WAITING, Status.FAILED)
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One cell each. `steps` and `bar` from empty to full."""
+
+    status: Mapping[Status, str]
+    done: str
+    running: str
+    failed: str
+    skipped: str
+    pending: str
+    retry: str
+    bar_full: str
+    bar_empty: str
+    rule: str
+    cursor: str
+    mark: str
+    separator: str
+    connected: str
+    disconnected: str
+    descending: str
+    ascending: str
+    levels: str
+
+
+UNICODE = Glyphs(
+    status={
+        Status.STUCK: "!",
+        Status.WAITING: "?",
+        Status.FAILED: "✗",
+        Status.RUNNING: "▶",
+        Status.PAUSING: "‖",
+        Status.CANCELLING: "⊘",
+        Status.PAUSED: "‖",
+        Status.QUEUED: "○",
+        Status.SCHEDULED: "◷",
+        Status.CANCELLED: "⊘",
+        Status.COMPLETED: "✓",
+    },
+    done="✓",
+    running="▶",
+    failed="✗",
+    skipped="»",
+    pending="○",
+    retry="↻",
+    bar_full="━",
+    bar_empty="─",
+    rule="─",
+    cursor=">",
+    mark="*",
+    separator="│",
+    connected="●",
+    disconnected="○",
+    descending="▼",
+    ascending="▲",
+    levels=" ▁▂▃▄▅▆▇█",
+)
+
+ASCII = Glyphs(
+    status={
+        Status.STUCK: "!",
+        Status.WAITING: "?",
+        Status.FAILED: "F",
+        Status.RUNNING: "R",
+        Status.PAUSING: "p",
+        Status.CANCELLING: "c",
+        Status.PAUSED: "P",
+        Status.QUEUED: "Q",
+        Status.SCHEDULED: "S",
+        Status.CANCELLED: "C",
+        Status.COMPLETED: "D",
+    },
+    done="#",
+    running=">",
+    failed="x",
+    skipped="-",
+    pending=".",
+    retry="r",
+    bar_full="=",
+    bar_empty=".",
+    rule="-",
+    cursor=">",
+    mark="*",
+    separator="|",
+    connected="o",
+    disconnected="-",
+    descending="v",
+    ascending="^",
+    levels=" .:-=+*#%",
+)
+
+
+def glyphs_for(environ: Mapping[str, str], encoding: str) -> Glyphs:
+    """Letters where the terminal is known to have nothing else: the Linux console, and encodings other than UTF-8."""
+    plain = environ.get("TERM") in ("linux", "dumb") or encoding.lower().replace("-", "") != "utf8"
+    return ASCII if plain else UNICODE

@@ -1,0 +1,223 @@
+"""The list of jobs: one line a job, columns as the width allows, and a header that sorts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from milepost.common.text import safe, shorten
+from milepost.common.text import width as cells_of
+from milepost.tui import figures
+from milepost.tui.rows import JobRow
+from milepost.tui.status import Status
+from milepost.tui.theme import Look, look_of
+from milepost.tui.view import Order, Sort
+from milepost.tui.widgets.lines import LineList
+
+if TYPE_CHECKING:
+    from milepost.v1.job_pb2 import Job, Step
+
+Cell = tuple[str, Style | None]
+Draw = Callable[[JobRow, Look, int], Sequence[Cell]]
+
+#: Steps that are shown one by one.
+STEP_CELLS = 8
+BAR_CELLS = 12
+#: Letters of a name that are looked at: more never fit on a screen.
+NAME_LETTERS = 500
+
+
+@dataclass(frozen=True)
+class Column:
+    """`width` in cells; 0: what the others leave. `from_width`: width of the table from which on it is shown."""
+
+    title: str
+    width: int
+    sort: Sort | None
+    draw: Draw
+    from_width: int = 0
+    right: bool = False
+
+
+def _glyph(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
+    return ((look.glyphs.status[row.status], _status_style(row, look)),)
+
+
+def _word(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
+    return ((row.status.word, _status_style(row, look)),)
+
+
+def _status_style(row: JobRow, look: Look) -> Style:
+    if row.status is Status.COMPLETED and row.job.counts.failed:
+        return look.amber
+    return look.statuses[row.status]
+
+
+def _id(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
+    return ((safe(row.job.id), look.dim),)
+
+
+def _name(row: JobRow, _: Look, width: int) -> Sequence[Cell]:
+    return ((shorten(safe(row.job.name[:NAME_LETTERS]), width), None),)
+
+
+def _steps(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
+    steps = row.job.steps
+    size = -(-len(steps) // STEP_CELLS)
+    groups = [steps[start : start + size] for start in range(0, len(steps), size)] if size else []
+    return [_step_cell(group, row, look) for group in groups]
+
+
+def _step_cell(group: "Sequence[Step]", row: JobRow, look: Look) -> Cell:
+    """One cell for one step or several neighbours; the worst of them wins."""
+    glyphs, styles = look.glyphs, look.statuses
+    if any(step.counts.failed for step in group):
+        return glyphs.failed, styles[Status.FAILED]
+    if any(step.counts.in_flight for step in group):
+        return glyphs.running, styles[Status.RUNNING]
+    if all(step.HasField("end_time") for step in group):
+        return glyphs.done, styles[Status.COMPLETED]
+    if row.is_moving and any(step.counts.processed for step in group):
+        return glyphs.running, styles[Status.RUNNING]
+    return glyphs.pending, look.dim
+
+
+def _bar(row: JobRow, look: Look, width: int) -> Sequence[Cell]:
+    full, empty = figures.bar(row.job.progress.percent / 100, width, look.glyphs)
+    return (full, _status_style(row, look)), (empty, look.dim)
+
+
+def _percent(row: JobRow, _: Look, __: int) -> Sequence[Cell]:
+    return ((figures.percent(row.job.progress.percent), None),)
+
+
+def _items(row: JobRow, _: Look, __: int) -> Sequence[Cell]:
+    counts = row.job.counts
+    more = "" if counts.total_known else "+"
+    return ((f"{figures.count(counts.processed)}/{figures.count(counts.total - counts.upstream)}{more}", None),)
+
+
+def _rate(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
+    if not row.is_moving:
+        return ((figures.UNKNOWN, look.dim),)
+    return ((figures.rate(row.job.progress.rate), None),)
+
+
+def _eta(row: JobRow, _: Look, __: int) -> Sequence[Cell]:
+    return ((eta_text(row.job), None),)
+
+
+def eta_text(job: "Job") -> str:
+    progress = job.progress
+    return figures.seconds(progress.eta.seconds) if progress.HasField("eta") else figures.UNKNOWN
+
+
+def _failed(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
+    failed = row.job.counts.failed
+    return ((figures.count(failed), look.statuses[Status.FAILED] if failed else look.dim),)
+
+
+COLUMNS = (
+    Column("", 1, None, _glyph),
+    Column("STATUS", 10, Sort.STATUS, _word, from_width=100),
+    Column("ID", 10, Sort.ID, _id),
+    Column("NAME", 0, Sort.NAME, _name),
+    Column("STEPS", STEP_CELLS, None, _steps, from_width=60),
+    Column("PROGRESS", BAR_CELLS, None, _bar, from_width=72),
+    Column("%", 4, Sort.PERCENT, _percent, right=True),
+    Column("ITEMS", 11, Sort.ITEMS, _items, from_width=60, right=True),
+    Column("RATE", 7, Sort.RATE, _rate, from_width=100, right=True),
+    Column("ETA", 7, Sort.ETA, _eta, from_width=60, right=True),
+    Column("FAIL", 5, Sort.FAILED, _failed, right=True),
+)
+#: Cells at the left: the cursor and the mark.
+GUTTER = 3
+
+
+def columns_for(width: int, chosen: Sequence[str] = ()) -> list[tuple[Column, int, int]]:
+    """(column, start, width) of what is shown; `chosen`: titles, where a person chose some."""
+    shown = [
+        column for column in COLUMNS if width >= column.from_width and (not chosen or column.title in (*chosen, ""))
+    ]
+    fixed = sum(column.width for column in shown) + len(shown) - 1
+    rest = max(4, width - GUTTER - fixed)
+    placed, start = [], GUTTER
+    for column in shown:
+        cells = column.width or rest
+        placed.append((column, start, cells))
+        start += cells + 1
+    return placed
+
+
+class JobTable(LineList):
+    """Shows rows by line: `show(rows, marks)` replaces them, `repaint(ids)` draws those anew that are in sight."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
+        super().__init__(id=id)
+        self.row_at: Callable[[int], JobRow | None] = lambda _: None
+        self.is_marked: Callable[[str], bool] = lambda _: False
+        self.chosen_columns: Sequence[str] = ()
+
+    def draw(self, line: int, width: int) -> list[Segment]:
+        row = self.row_at(line)
+        if row is None:
+            return []
+        look = look_of(self)
+        marked = self.is_marked(row.job.id)
+        segments = [
+            Segment(look.glyphs.mark if marked else " ", look.accent),
+            Segment(f"{look.glyphs.cursor if line == self.cursor else ' '} ", look.accent),
+        ]
+        for column, _, cells in columns_for(width, self.chosen_columns):
+            segments += _padded(column.draw(row, look, cells), cells, column.right)
+        return segments
+
+
+def _padded(drawn: Sequence[Cell], cells: int, right: bool) -> list[Segment]:
+    used = sum(cells_of(text) for text, _ in drawn)
+    segments = [Segment(text, style) for text, style in drawn]
+    blank = Segment(" " * max(0, cells - used))
+    return [blank, *segments, Segment(" ")] if right else [*segments, blank, Segment(" ")]
+
+
+class JobTableHead(Widget):
+    """The titles; a click sorts."""
+
+    DEFAULT_CSS = """
+    JobTableHead { height: 1; background: $background; }
+    """
+
+    class Chosen(Message):
+        def __init__(self, sort: Sort) -> None:
+            super().__init__()
+            self.sort = sort
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
+        super().__init__(id=id)
+        self.order = Order()
+        self.chosen_columns: Sequence[str] = ()
+
+    def show(self, order: Order) -> None:
+        self.order = order
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is only one
+        look, width = look_of(self), self.size.width
+        segments = [Segment(" " * GUTTER)]
+        for column, _, cells in columns_for(width, self.chosen_columns):
+            is_sorted = column.sort is self.order.sort
+            arrow = look.glyphs.descending if self.order.reverse else look.glyphs.ascending
+            title = shorten(f"{column.title}{arrow}" if is_sorted else column.title, cells)
+            segments += _padded([(title, look.strong if is_sorted else look.dim)], cells, column.right)
+        return Strip(segments).adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+
+    def on_click(self, event: events.Click) -> None:
+        for column, start, cells in columns_for(self.size.width, self.chosen_columns):
+            if start <= event.x < start + cells and column.sort is not None:
+                self.post_message(self.Chosen(column.sort))
