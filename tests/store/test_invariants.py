@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from milepost.core import progress
 from milepost.core.definition import Gives, RetryPolicy, Takes
+from milepost.core.grid import CellState, step_cells
 from milepost.core.model import Child, Outcome, Report, ReportKind, TaskRef
-from milepost.daemon.store import children, jobs, migrate, operations, reports, tasks
+from milepost.daemon.store import children, grid, items, jobs, migrate, operations, reports, tasks
 from milepost.daemon.store.store import Transaction
 from tests.support import factories
 
@@ -236,6 +238,31 @@ class StoreBesideModel(RuleBasedStateMachine):
             assert (step.end_time is not None) == (step.total_known and counts.pending == 0)
         retries = self.db.execute("SELECT count(*), min(due) FROM item WHERE state = 'RETRY'").fetchone()
         assert (job.retry_count, job.next_retry_time) == tuple(retries)
+
+    @invariant()
+    def cells_and_windows_are_as_the_rows_say(self) -> None:
+        if not self.revision:
+            return
+        counts = progress.step_counts(PIPELINE, jobs.get(self.db, JOB).steps, {})
+        for columns in (1, 3, 100):
+            lines = grid.standings(self.db, JOB, PIPELINE, columns)
+            for step, count in zip(PIPELINE.steps, counts, strict=True):
+                line = lines.get(step.line)
+                cells = step_cells(step.position, line.standings, {}) if line else []
+                found = sum((Counter(cell.counts) for cell in cells), Counter[CellState]())
+                assert found[CellState.SUCCEEDED] == count.succeeded
+                assert found[CellState.FAILED] == count.failed
+                assert found[CellState.SKIPPED] == count.skipped
+                assert found[CellState.UPSTREAM] == count.upstream
+                assert found[CellState.PENDING] + found[CellState.RETRY] == count.pending
+                assert len(cells) == count.total if count.total <= columns else 0 < len(cells) <= columns
+                ids = sorted(item for item, row in self.items.items() if row.line == step.line)
+                starts = [ids.index(cell.first_item) for cell in cells]
+                assert starts == [sum(cell.items for cell in cells[:number]) for number in range(len(cells))]
+        listed = [item for item in sorted(self.items) if item or self.next_item == 1 or self.items[0].state == "FAILED"]
+        assert items.total(self.db, JOB, items.EVERY_ITEM) == len(listed)
+        for number, item in enumerate([*listed, None], 1):
+            assert items.skip(self.db, JOB, items.EVERY_ITEM, -1, number) == item
 
     @invariant()
     def rows_are_as_the_model_says(self) -> None:

@@ -36,6 +36,8 @@ MAX_ITEM_KEYS = 1000
 MAX_ITEM_KEY = 4096
 MAX_INLINE_ITEMS = 10_000
 MAX_SKIP = 2**31 - 1
+MAX_COLUMNS = 400
+DEFAULT_COLUMNS = 100
 
 
 def invalid(field: str, problem: str, remedy: str) -> NoReturn:

@@ -18,11 +18,12 @@ from milepost.daemon.commands import Asked, Commands, Controlled
 from milepost.daemon.dispatch import Dispatch
 from milepost.daemon.rpc import checks, log_tail
 from milepost.daemon.rpc.caller import caller_of
+from milepost.daemon.rpc.grid import grid_message
 from milepost.daemon.rpc.interceptor import Context
 from milepost.daemon.rpc.items import attempt_message, item_message
 from milepost.daemon.rpc.pages import MAX_PAGE_BYTES, Tokens, collect, page_size
 from milepost.daemon.snapshot import Snapshots, Surroundings, surroundings
-from milepost.daemon.store import events, filters, items, jobs
+from milepost.daemon.store import events, filters, grid, items, jobs
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit
 from milepost.daemon.watch import Hub
@@ -222,6 +223,14 @@ class JobService(JobServiceServicer):
 
         listed, last = await collect(fetch, tokens.position(request.page_token), page_size(request.page_size))
         return pb.ListEventsResponse(events=listed, next_page_token=tokens.token(last))
+
+    # --- what screens draw ---
+
+    async def GetJobGrid(self, request: pb.GetJobGridRequest, context: Context) -> pb.GetJobGridResponse:
+        columns = checks.whole("columns", request.columns, 0, checks.MAX_COLUMNS) or checks.DEFAULT_COLUMNS
+        job, definition = await self._job(request.job)
+        lines = await self._store.read(lambda db: grid.standings(db, job.id, definition, columns))
+        return grid_message(definition, lines, self._parts.dispatch.live(job.id).tasks)
 
     # --- streams ---
 
