@@ -87,7 +87,7 @@ class MilepostApp(App[None]):
 
     def _on_change(self) -> None:
         if self._telling is None:
-            wait = max(0.0, self._told + FRAME - time.monotonic())
+            wait = max(0.001, self._told + FRAME - time.monotonic())
             self._telling = self.set_timer(wait, self._tell)
 
     def _tell(self) -> None:

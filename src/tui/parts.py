@@ -9,7 +9,7 @@ from milepost.common.text import seconds_words
 from milepost.tui import figures
 from milepost.tui.actions import Offered, Tone
 from milepost.tui.link import Link, LinkState
-from milepost.tui.status import Status
+from milepost.tui.status import UNICODE, Status
 from milepost.tui.store import JobStore
 from milepost.tui.theme import Look
 from milepost.tui.view import JobView
@@ -87,23 +87,27 @@ def _machine(link: Link) -> str:
 
 
 def chips(store: JobStore, view: JobView, look: Look, width: int) -> list[Part]:
-    """Every status with its count; words where there is room, and the digit that chooses it."""
-    wide = width >= WIDE
-    parts = [_chip("0", "", f"All {len(store.rows)}", None if view.statuses else look.accent, wide)]
-    for digit, status in enumerate(CHIPS, 1):
-        held = sum(store.by_status[one] for one in chip_statuses(status))
-        style = look.statuses[status] if held else look.dim
-        chosen = status in view.statuses
-        count = figures.count(held)
-        text = f"{status.word} {count}" if wide else count
-        parts.append(_chip(str(digit), look.glyphs.status[status], text, style, wide, chosen=chosen))
-    return parts
+    """Every status with its count, and the digit that chooses it; with as many words as there is room for."""
+    held = {chip: sum(store.by_status[status] for status in chip_statuses(chip)) for chip in CHIPS}
+    for words in (frozenset(CHIPS), frozenset(chip for chip in CHIPS if held[chip]), frozenset[Status]()):
+        drawn = _chips(held, len(store.rows), view, look, words)
+        if sum(len(part.text) for part in drawn) <= width:
+            return drawn
+    return [Part(part.text.replace(" ", "", 1)[1:], part.style, part.target) for part in drawn]
 
 
-def _chip(digit: str, glyph: str, text: str, style: Style | None, wide: bool, *, chosen: bool = False) -> Part:
-    shown = style + Style(underline=True, bold=True) if style and chosen else style
-    label = f" {digit} {glyph} {text}".replace("  ", " ") if wide else f" {glyph}{text}"
-    return Part(label, shown, f"chip:{digit}")
+def _chips(held: Mapping[Status, int], total: int, view: JobView, look: Look, words: frozenset[Status]) -> list[Part]:
+    drawn = [Part(f" 0 All {figures.count(total)} ", _chosen(look.strong, not view.statuses), "chip:0")]
+    for digit, chip in enumerate(CHIPS, 1):
+        style = look.statuses[chip] if held[chip] else look.dim
+        word = f" {chip.word}" if chip in words else ""
+        text = f" {digit} {look.glyphs.status[chip]}{word} {figures.count(held[chip])} "
+        drawn.append(Part(text, _chosen(style, chip in view.statuses), f"chip:{digit}"))
+    return drawn
+
+
+def _chosen(style: Style, is_chosen: bool) -> Style:
+    return style + Style(underline=True, bold=True) if is_chosen else style
 
 
 def listing(view: JobView, look: Look) -> list[Part]:
@@ -132,20 +136,29 @@ def banner(link: Link, now: float) -> str:
             return ""
 
 
-def action_parts(found: Sequence[Offered], keys: Mapping[str, str], busy: frozenset[str], look: Look) -> list[Part]:
-    """The allowed actions, recommended ones first; `busy`: commands that are on their way."""
+@dataclass(frozen=True)
+class Button:
+    """`target` of a click; `key`: what a person presses instead; `busy`: it was sent and has not been answered."""
+
+    offered: Offered
+    target: str
+    key: str
+    busy: bool
+
+
+def action_parts(buttons: Sequence[Button], look: Look) -> list[Part]:
+    """Side by side, in the colour of what they do."""
     tones = {
         Tone.GO: look.statuses[Status.COMPLETED],
         Tone.CARE: look.statuses[Status.PAUSED],
         Tone.DANGER: look.statuses[Status.FAILED],
         Tone.PLAIN: look.strong,
     }
-    parts = []
-    for one in sorted((one for one in found if one.allowed), key=lambda one: not one.recommended):
-        offer = one.offer
-        key = keys.get(offer.command, "")
-        sign = "…" if offer.command in busy else offer.glyph
-        label = " ".join(part for part in (key, sign, offer.label) if part)
+    drawn = []
+    for button in buttons:
+        offer = button.offered.offer
+        sign = "…" if button.busy else offer.glyph if look.glyphs is UNICODE else ""
+        label = " ".join(piece for piece in (button.key, sign, offer.label) if piece)
         style = tones[offer.tone]
-        parts.append(Part(f" [{label}]", style + _BOLD if one.recommended else style, f"command:{offer.command}"))
-    return parts
+        drawn.append(Part(f" [{label}]", style + _BOLD if button.offered.recommended else style, button.target))
+    return drawn

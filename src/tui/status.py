@@ -31,7 +31,7 @@ RANKS: Mapping[Status, int] = {status: rank for rank, status in enumerate(Status
 ATTENTION = (Status.STUCK, Status.WAITING, Status.FAILED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Glyphs:
     """One cell each. `steps` and `bar` from empty to full."""
 

@@ -86,7 +86,7 @@ class JobView:
         listed = self._ordered(self.matching(rows, now))
         self.ids = [row.job.id for row in listed]
         self._lines = {job_id: at for at, job_id in enumerate(self.ids)}
-        self.marks &= rows.keys()
+        self.marks.intersection_update(rows)
         if self.cursor_id not in self._lines:
             self.cursor_id = self.ids[min(line, len(self.ids) - 1)] if self.ids else ""
 
@@ -97,7 +97,7 @@ class JobView:
         line = self.cursor_line
         self.ids = [job_id for job_id in self.ids if job_id in rows]
         self._lines = {job_id: at for at, job_id in enumerate(self.ids)}
-        self.marks &= rows.keys()
+        self.marks.intersection_update(rows)
         if self.cursor_id not in self._lines:
             self.cursor_id = self.ids[min(line, len(self.ids) - 1)] if self.ids else ""
         return True

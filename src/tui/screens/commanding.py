@@ -10,6 +10,7 @@ from textual.screen import Screen
 from milepost.common.text import safe, safe_lines
 from milepost.core.errors import Code, MilepostError
 from milepost.tui.actions import TYPE_THE_COUNT, Asks, Offered, Plan, offered, offered_one, plan
+from milepost.tui.parts import Button
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.dialogs import Choice, ChoiceDialog, ConfirmDialog, Question
 
@@ -57,17 +58,32 @@ class CommandScreen(Screen[None]):
     def milepost(self) -> "MilepostApp":
         return cast("MilepostApp", self.app)
 
-    def busy_with(self, job_id: str) -> frozenset[str]:
-        return frozenset(command for busy_id, command in self._busy if busy_id == job_id)
+    def buttons(self, row: JobRow) -> list[Button]:
+        """One for each key that does something now, and for each command without a key; recommended ones first."""
+        keys = self._displayed_keys()
+        busy = {command for job_id, command in self._busy if job_id == row.job.id}
+        keyed = [(name, offered_one(row, commands)) for name, commands in KEYED.items()]
+        found = [
+            Button(one, f"key:{name}", keys.get(name, ""), bool(busy.intersection(KEYED[name])))
+            for name, one in keyed
+            if one.allowed
+        ]
+        known = {command for commands in KEYED.values() for command in commands}
+        found += [
+            Button(one, f"command:{one.offer.command}", "", one.offer.command in busy)
+            for one in offered(row)
+            if one.allowed and one.offer.command not in known
+        ]
+        return sorted(found, key=lambda button: not button.offered.recommended)
 
-    def keys_of_commands(self) -> Mapping[str, str]:
-        """The key that a person presses for a command, as remapped."""
-        found: dict[str, str] = {}
-        for active in self.active_bindings.values():
-            name = (active.binding.id or "").removeprefix("command.")
-            for command in KEYED.get(name, ()):
-                found.setdefault(command, self.app.get_key_display(active.binding))
-        return found
+    def _displayed_keys(self) -> Mapping[str, str]:
+        """What a person presses, as remapped, by name of the key."""
+        bindings = [active.binding for active in self.active_bindings.values()]
+        return {
+            (binding.id or "").removeprefix("command."): self.app.get_key_display(binding)
+            for binding in bindings
+            if (binding.id or "").startswith("command.")
+        }
 
     def complain(self, error: MilepostError) -> None:
         """Stays until it is read."""

@@ -5,16 +5,17 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Size
 from textual.widgets import Input, Static
 
 import milepost
 from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
 from milepost.tui import parts
-from milepost.tui.actions import offered
 from milepost.tui.link import LinkState, version_warning
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.commanding import CommandScreen
@@ -27,6 +28,8 @@ from milepost.tui.widgets.lines import LineList
 
 #: Seconds between two times the whole list is put in order anew.
 REORDER = 1.0
+#: Below this size there is the list and nothing around it.
+PLAIN = Size(60, 16)
 #: Overall rates that the sparkline shows, one a second.
 SPARKS = 8
 
@@ -72,11 +75,15 @@ class JobsScreen(CommandScreen):
     def on_mount(self) -> None:
         table = self.table
         table.row_at = self._row_at
-        table.is_marked = self.view.marks.__contains__
+        table.is_marked = lambda job_id: job_id in self.view.marks
         table.focus()
         self.milepost.changes.subscribe(self, self._on_changes)
         self.set_interval(1.0, self._each_second)
         self._paint_all()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < PLAIN.width or event.size.height < PLAIN.height, "plain")
+        self._paint_lines()
 
     # --- what is shown ---
 
@@ -96,6 +103,10 @@ class JobsScreen(CommandScreen):
     def cursor_row(self) -> JobRow | None:
         return self._rows.get(self.view.cursor_id)
 
+    def _follow_cursor(self) -> None:
+        """The table moves its cursor at once; its message may come after the next key."""
+        self.view.move_to(self.table.cursor)
+
     def _on_changes(self, changes: Changes) -> None:
         self._stale = self._stale or changes.moved or (bool(changes.dirty) and self._depends_on_values)
         if self._stale and time.monotonic() - self._rebuilt >= REORDER:
@@ -112,6 +123,7 @@ class JobsScreen(CommandScreen):
 
     def _rebuild(self) -> None:
         view = self.view
+        self._follow_cursor()
         if view.holds_still and view.ids:
             view.drop_gone(self._rows)
         else:
@@ -124,6 +136,7 @@ class JobsScreen(CommandScreen):
 
     def _rebuild_now(self) -> None:
         """After a person chose something: at once, held still or not."""
+        self._follow_cursor()
         self.view.rebuild(self._rows, time.time())
         self._stale, self._rebuilt = False, time.monotonic()
         self.table.show_count(len(self.view.ids))
@@ -213,8 +226,9 @@ class JobsScreen(CommandScreen):
     # --- what a person does ---
 
     def on_line_list_moved(self, event: LineList.Moved) -> None:
-        self.view.move_to(event.line)
-        self.paint_actions()
+        if event.control is self.table:
+            self._follow_cursor()
+            self.paint_actions()
 
     def on_job_table_head_chosen(self, event: JobTableHead.Chosen) -> None:
         self._sort(event.sort)
@@ -226,6 +240,7 @@ class JobsScreen(CommandScreen):
             "sort": self.action_next_sort,
             "unmark": self.action_back,
             "freeze": self.action_freeze,
+            "key": lambda: self.action_key(value),
             "command": lambda: self.command((value,)),
         }
         if kind == "action" and value:
@@ -282,12 +297,14 @@ class JobsScreen(CommandScreen):
         self._rebuild_now()
 
     def action_mark(self) -> None:
+        self._follow_cursor()
         self.view.toggle_mark(self.view.cursor_id)
         self._last_mark = self.view.cursor_id
         self.table.action_move(1)
         self._paint_marks()
 
     def action_mark_range(self) -> None:
+        self._follow_cursor()
         first = self.view.line_of(self._last_mark)
         self.view.mark_range(self.view.cursor_line if first is None else first, self.view.cursor_line)
         self._paint_marks()
@@ -305,6 +322,7 @@ class JobsScreen(CommandScreen):
         self._paint_lines()
 
     def action_next_failed(self) -> None:
+        self._follow_cursor()
         line = self.view.next_line(self._rows, (Status.FAILED, Status.STUCK, Status.WAITING))
         if line is not None:
             self.table.put_cursor(line)
@@ -326,6 +344,7 @@ class JobsScreen(CommandScreen):
             self._rebuild_now()
 
     def action_copy_id(self) -> None:
+        self._follow_cursor()
         if self.view.cursor_id:
             self.app.copy_to_clipboard(self.view.cursor_id)
             self.notify(f"Copied {self.view.cursor_id}.", markup=False)
@@ -334,6 +353,7 @@ class JobsScreen(CommandScreen):
 
     def chosen_rows(self) -> Sequence[JobRow]:
         """What a command is for: the marked jobs, else the one under the cursor."""
+        self._follow_cursor()
         if self.view.marks:
             return [row for job_id in self.view.marks if (row := self._rows.get(job_id))]
         row = self.cursor_row
@@ -345,6 +365,5 @@ class JobsScreen(CommandScreen):
         if row is None or not self.milepost.link.is_live:
             line.show([])
             return
-        found = offered(row)
-        left = parts.action_parts(found, self.keys_of_commands(), self.busy_with(row.job.id), look)
+        left = parts.action_parts(self.buttons(row), look)
         line.show(left or [parts.Part(" nothing to do here: only details", look.dim)])

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 Cell = tuple[str, Style | None]
 Draw = Callable[[JobRow, Look, int], Sequence[Cell]]
 
-#: Steps that are shown one by one.
-STEP_CELLS = 8
-BAR_CELLS = 12
+#: Cells from which on columns have their full width.
+WIDE = 100
 #: Letters of a name that are looked at: more never fit on a screen.
 NAME_LETTERS = 500
 
 
 @dataclass(frozen=True)
 class Column:
-    """`width` in cells; 0: what the others leave. `from_width`: width of the table from which on it is shown."""
+    """`width` and `narrow` (below WIDE) in cells; 0: what the others leave. `from_width`: where it begins to be shown."""
 
     title: str
     width: int
+    narrow: int
     sort: Sort | None
     draw: Draw
     from_width: int = 0
@@ -67,9 +67,9 @@ def _name(row: JobRow, _: Look, width: int) -> Sequence[Cell]:
     return ((shorten(safe(row.job.name[:NAME_LETTERS]), width), None),)
 
 
-def _steps(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
+def _steps(row: JobRow, look: Look, width: int) -> Sequence[Cell]:
     steps = row.job.steps
-    size = -(-len(steps) // STEP_CELLS)
+    size = -(-len(steps) // width)
     groups = [steps[start : start + size] for start in range(0, len(steps), size)] if size else []
     return [_step_cell(group, row, look) for group in groups]
 
@@ -124,17 +124,17 @@ def _failed(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
 
 
 COLUMNS = (
-    Column("", 1, None, _glyph),
-    Column("STATUS", 10, Sort.STATUS, _word, from_width=100),
-    Column("ID", 10, Sort.ID, _id),
-    Column("NAME", 0, Sort.NAME, _name),
-    Column("STEPS", STEP_CELLS, None, _steps, from_width=60),
-    Column("PROGRESS", BAR_CELLS, None, _bar, from_width=72),
-    Column("%", 4, Sort.PERCENT, _percent, right=True),
-    Column("ITEMS", 11, Sort.ITEMS, _items, from_width=60, right=True),
-    Column("RATE", 7, Sort.RATE, _rate, from_width=100, right=True),
-    Column("ETA", 7, Sort.ETA, _eta, from_width=60, right=True),
-    Column("FAIL", 5, Sort.FAILED, _failed, right=True),
+    Column("", 1, 1, None, _glyph),
+    Column("STATUS", 10, 10, Sort.STATUS, _word, from_width=WIDE),
+    Column("ID", 10, 10, Sort.ID, _id),
+    Column("NAME", 0, 0, Sort.NAME, _name),
+    Column("STEPS", 8, 5, None, _steps, from_width=60),
+    Column("PROGRESS", 12, 8, None, _bar, from_width=72),
+    Column("%", 4, 4, Sort.PERCENT, _percent, right=True),
+    Column("ITEMS", 11, 9, Sort.ITEMS, _items, from_width=60, right=True),
+    Column("RATE", 7, 7, Sort.RATE, _rate, from_width=WIDE, right=True),
+    Column("ETA", 6, 6, Sort.ETA, _eta, from_width=60, right=True),
+    Column("FAIL", 5, 4, Sort.FAILED, _failed, right=True),
 )
 #: Cells at the left: the cursor and the mark.
 GUTTER = 3
@@ -142,21 +142,19 @@ GUTTER = 3
 
 def columns_for(width: int, chosen: Sequence[str] = ()) -> list[tuple[Column, int, int]]:
     """(column, start, width) of what is shown; `chosen`: titles, where a person chose some."""
-    shown = [
-        column for column in COLUMNS if width >= column.from_width and (not chosen or column.title in (*chosen, ""))
-    ]
-    fixed = sum(column.width for column in shown) + len(shown) - 1
-    rest = max(4, width - GUTTER - fixed)
+    wanted = (*chosen, "") if chosen else [column.title for column in COLUMNS]
+    shown = [column for column in COLUMNS if width >= column.from_width and column.title in wanted]
+    widths = [column.width if width >= WIDE else column.narrow for column in shown]
+    rest = max(4, width - GUTTER - sum(widths) - len(shown) + 1)
     placed, start = [], GUTTER
-    for column in shown:
-        cells = column.width or rest
-        placed.append((column, start, cells))
-        start += cells + 1
+    for column, cells in zip(shown, widths, strict=True):
+        placed.append((column, start, cells or rest))
+        start += (cells or rest) + 1
     return placed
 
 
 class JobTable(LineList):
-    """Shows rows by line: `show(rows, marks)` replaces them, `repaint(ids)` draws those anew that are in sight."""
+    """Draws the jobs that `row_at` gives by line; `is_marked` tells which a person chose."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__(id=id)
