@@ -34,7 +34,7 @@ NAME_LETTERS = 500
 
 @dataclass(frozen=True)
 class Column:
-    """`width` and `narrow` (below WIDE) in cells; 0: what the others leave. `from_width`: where it begins to be shown."""
+    """`width` and `narrow` (below WIDE) in cells; 0: what the others leave. It is shown `from_width` on."""
 
     title: str
     width: int
