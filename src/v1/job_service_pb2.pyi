@@ -1255,7 +1255,9 @@ class GetJobMetricsResponse(_message.Message):
 
     @_builtins.property
     def throughput(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThroughputPoint]:
-        """Of equal width, at most 120, over the time in which tasks were recorded; empty when there are none."""
+        """Of equal width, at most 120, over the life of the job: from its first start until it ended or stood still, or until
+        now. Empty before it has started.
+        """
 
     @_builtins.property
     def throughput_width(self) -> _duration_pb2.Duration:
@@ -1291,7 +1293,7 @@ class StepMetrics(_message.Message):
     step: _builtins.str
     @_builtins.property
     def executions(self) -> Global___DurationSummary:
-        """Recorded executions that succeeded or were skipped; what was replaced by a restart is not among them."""
+        """Recorded executions that succeeded or were skipped; neither duplicates nor what a restart has replaced."""
 
     @_builtins.property
     def failed_attempts(self) -> Global___DurationSummary:
@@ -1314,8 +1316,8 @@ Global___StepMetrics: _TypeAlias = StepMetrics  # noqa: Y015
 
 @_typing.final
 class DurationSummary(_message.Message):
-    """Seconds from the start to the end of executions. Percentiles are taken from the buckets: each is at most 10 % above
-    the true value, never below it, and never outside of min and max. All are 0 when count is 0.
+    """Seconds from the start to the end of executions; all are 0 when count is 0. A percentile is where the bucket of the
+    nearest-rank percentile ends, but not beyond max: never below the true value, and at most 10 % above it (or 1 ms).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1366,9 +1368,7 @@ class DurationBucket(_message.Message):
     UPPER_SECONDS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     upper_seconds: _builtins.float
-    """The bucket has executions up to here, and longer than the upper bound divided by 1.1; the first one, up to 1 ms, all
-    shorter ones, too.
-    """
+    """1 ms, or 1.1 times the one before: the bucket has what took at most this long and does not fit into that one."""
     count: _builtins.int
     def __init__(
         self,

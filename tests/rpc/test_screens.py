@@ -1,5 +1,6 @@
-"""What screens draw: the grid of a job."""
+"""What screens draw: the grid of a job, its metrics, and how the machine is."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -74,3 +75,32 @@ async def test_a_grid_that_cannot_be(daemon: InProcessDaemon, job: Job, query: d
     request = pb.GetJobGridRequest(**{"job": job.id, **query})
     error = await daemon.refusal(daemon.client.jobs.GetJobGrid, request)
     assert (error.code, error.metadata["field"]) == (Code.INVALID_ARGUMENT, next(iter(query)))
+
+
+async def test_metrics_of_a_job(daemon: InProcessDaemon, job: Job) -> None:
+    request = pb.GetJobMetricsRequest(job=job.id)
+    found = await daemon.client.call(daemon.client.jobs.GetJobMetrics, request)
+    assert {step.step: (step.executions.count, step.failed_attempts.count) for step in found.steps} == {
+        "rows": (1, 0),
+        "fetch": (3, 1),
+        "score": (1, 1),
+        "report": (0, 0),
+    }
+    fetch = found.steps[1].executions
+    assert (fetch.mean_seconds, fetch.p50_seconds, fetch.max_seconds) == (1.0, 1.0, 1.0)
+    assert [(bucket.upper_seconds >= 1.0, bucket.count) for bucket in fetch.buckets] == [(True, 3)]
+    assert {failure.error_class: failure.count for failure in found.failures} == {"network": 1, "bug": 1}
+    assert (list(found.throughput), found.HasField("throughput_width")) == ([], False)
+
+
+async def test_throughput_of_a_job_that_has_started(daemon: InProcessDaemon) -> None:
+    start = factories.NOW
+    job = await daemon.insert(
+        "j-aaaaaaaa", state=JobState.COMPLETED, start_time=start, end_time=start + 10, queue_time=None
+    )
+    await daemon.add_items(job, ["a"])
+    request = pb.GetJobMetricsRequest(job=job.id)
+    found = await daemon.client.call(daemon.client.jobs.GetJobMetrics, request)
+    assert found.throughput_width.ToTimedelta() == timedelta(seconds=1)
+    assert [point.processed for point in found.throughput] == [0, 1, *[0] * 8]
+    assert found.throughput[1].start_time.seconds == factories.NOW + 1

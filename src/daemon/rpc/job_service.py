@@ -21,9 +21,10 @@ from milepost.daemon.rpc.caller import caller_of
 from milepost.daemon.rpc.grid import grid_message
 from milepost.daemon.rpc.interceptor import Context
 from milepost.daemon.rpc.items import attempt_message, item_message
+from milepost.daemon.rpc.metrics import metrics_message
 from milepost.daemon.rpc.pages import MAX_PAGE_BYTES, Tokens, collect, page_size
 from milepost.daemon.snapshot import Snapshots, Surroundings, surroundings
-from milepost.daemon.store import events, filters, grid, items, jobs
+from milepost.daemon.store import events, filters, grid, items, jobs, metrics
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit
 from milepost.daemon.watch import Hub
@@ -231,6 +232,11 @@ class JobService(JobServiceServicer):
         job, definition = await self._job(request.job)
         lines = await self._store.read(lambda db: grid.standings(db, job.id, definition, columns))
         return grid_message(definition, lines, self._parts.dispatch.live(job.id).tasks)
+
+    async def GetJobMetrics(self, request: pb.GetJobMetricsRequest, context: Context) -> pb.GetJobMetricsResponse:
+        job, definition = await self._job(request.job)
+        found = await self._store.read(lambda db: metrics.metrics(db, job, time.time()))
+        return metrics_message(found, definition)
 
     # --- streams ---
 
