@@ -111,7 +111,7 @@ class Settings:
         "Seconds after which a pause that still waits for tasks is pointed out.", _seconds(0, 86_400), 60.0
     )
     silence_timeout: float = _setting(
-        "Seconds after which a runner or a worker that does not answer is pointed out.", _seconds(1, 86_400), 30.0
+        "Seconds after which a runner or a worker that does not answer is pointed out.", _seconds(3, 86_400), 30.0
     )
     progress_timeout: float | None = _setting(
         "Seconds after which a task without progress is pointed out; not set: three times the longest of its step.",

@@ -5,7 +5,6 @@ taken from its last heartbeat; what it means is core's matter (`core.findings`).
 a new daemon notices anew.
 """
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -79,8 +78,7 @@ class Vigil:
         definition = from_json(job.definition_json)
         watched.pid = run.pid or 0
         watched.heard = self._heard(job.id, watched)
-        silent = self._silence(job.id, watched) >= self._patience.silence
-        watched.stopped = silent and await asyncio.to_thread(_is_stopped, watched.pid)
+        watched.stopped = _is_stopped(watched.pid)
         await self._learn(job.id, definition, watched)
         before, found = watched.found, self.findings(job, definition)
         if _codes(before) != _codes(found):

@@ -352,7 +352,8 @@ class Attempts:
         kind, failure = pb.REPORT_KIND_RETURNED, None
         if not worker.is_killed and worker.identity is not None:
             kind = pb.REPORT_KIND_LOST
-            failure = lost_worker(worker.identity.pid, code, len(worker.attempts), self._memory_kills.happened)
+            in_flight, memory_ran_out = len(worker.attempts), self._memory_kills.happened
+            failure = lost_worker(worker.identity.pid, code, in_flight, worker.offence, memory_ran_out)
         for attempt in list(worker.attempts.values()):
             self._finish(attempt, _result(attempt, kind, failure))
 

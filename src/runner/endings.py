@@ -51,8 +51,18 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def lost_worker(pid: int, code: int, tasks: int, memory_ran_out: bool) -> pb.TaskFailure:
-    """What is told of each task that was in flight in a worker which ended. `tasks`: how many those were."""
+def lost_worker(pid: int, code: int, tasks: int, offence: str, memory_ran_out: bool) -> pb.TaskFailure:
+    """What is told of each task that was in flight in a worker which ended.
+
+    `tasks`: how many those were; `offence`: why the runner had to kill it, if so.
+    """
+    if offence:
+        return pb.TaskFailure(
+            error_class=LOST_WORKER,
+            rule="protocol",
+            message=f"Its worker (process {pid}) {offence}; it was killed.",
+            remedy="See the log. If the pipeline has no worker of its own, that is a mistake of Milepost.",
+        )
     message = f"Its worker (process {pid}) {ending_words(code)}"
     if tasks > 1:
         message += f" with {tasks} tasks in flight"

@@ -44,6 +44,8 @@ class Worker:
         self.is_ready = False
         #: Its end is the runner's doing, so what it was executing is handed back, not lost.
         self.is_killed = False
+        #: Why the runner had to kill it, where that is the worker's own fault.
+        self.offence = ""
         #: Since when it has owed an answer (monotonic): until it is ready, since its start.
         self._owes_since: float | None = time.monotonic()
         self._child: Child | None = None
@@ -152,16 +154,19 @@ class Worker:
             if reading.done() and (error := reading.exception()) is not None:
                 if not isinstance(error, FrameError):
                     raise error
-                _LOG.error("worker %d does not keep to the protocol and is ended: %s", self.number, error)
-                child.signal_group(signal.SIGKILL)
+                self._kill_for(child, f"did not keep to the protocol: {error}")
             done, _ = await asyncio.wait({exiting}, timeout=_GRACE)
             if not done:
-                _LOG.error("worker %d has closed its socket but does not end: it is killed", self.number)
-                child.signal_group(signal.SIGKILL)
+                self._kill_for(child, "closed its socket and did not end")
             return await exiting
         finally:
             for task in (reading, exiting):
                 task.cancel()
+
+    def _kill_for(self, child: Child, offence: str) -> None:
+        self.offence = offence
+        _LOG.error("worker %d %s; it is killed", self.number, offence)
+        child.signal_group(signal.SIGKILL)
 
     async def _read(self, reader: asyncio.StreamReader, on_frame: Callable[["Worker", Frame], None]) -> None:
         while True:

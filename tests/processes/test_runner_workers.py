@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -120,8 +122,114 @@ async def test_a_killed_worker_costs_its_tasks_in_flight(daemon: FakeDaemon, fol
     os.kill(int(daemon.reports[0].result_json), signal.SIGKILL)
     await daemon.until(lambda: len(daemon.reports) == 4)
     assert kinds(daemon) == {0: "SUCCEEDED", 1: "LOST", 2: "LOST", 3: "LOST"}
+    lost = daemon.reports[-1].failure
+    assert (lost.error_class, lost.rule) == ("lost_worker", "signal 9")
+    assert f"(process {daemon.reports[0].result_json}) was killed by SIGKILL with 3 tasks in flight" in lost.message
     daemon.hand_out([task(5, until="")])
     await daemon.until(lambda: len(daemon.reports) == 5)
+    await finish(daemon)
+    assert await runner.ended() == 0
+
+
+@contextmanager
+def little_memory() -> Iterator[Path | None]:
+    """A control group in which memory runs out soon; None where this machine does not let us make one."""
+    root = Path("/sys/fs/cgroup")
+    where, limit = (root / "memory", "memory.limit_in_bytes") if (root / "memory").exists() else (root, "memory.max")
+    group = where / f"milepost-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError:
+        yield None
+        return
+    try:
+        (group / limit).write_text(str(64 * 1024 * 1024))
+        yield group
+    except OSError:
+        yield None
+    finally:
+        group.rmdir()
+
+
+async def test_a_worker_that_the_kernel_kills_for_its_memory_is_told_as_that(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    """Where no control group can be made, it kills itself, and is not told as that."""
+    code = """
+@p.step
+async def grow(item, task):
+    if not item["group"]: os.kill(os.getpid(), signal.SIGKILL)
+    with open(item["group"] + "/cgroup.procs", "w") as procs: procs.write(str(os.getpid()))
+    memory = []
+    while True: memory.append(bytearray(1024 * 1024))
+"""
+    prepare(daemon, folder, code, step("grow"))
+    with little_memory() as group:
+        runner = start_runner()
+        await daemon.until(lambda: daemon.hellos)
+        daemon.hand_out([task(1, group=str(group or ""))])
+        await daemon.until(lambda: daemon.reports)
+        await finish(daemon)
+        assert await runner.ended() == 0
+    assert kinds(daemon) == {1: "LOST"}
+    failure = daemon.reports[0].failure
+    assert (failure.rule, "memory ran out" in failure.message) == (
+        ("out of memory", True) if group is not None else ("signal 9", False)
+    )
+    assert "SIGKILL" in failure.message
+
+
+async def test_what_is_in_a_worker_that_blocks_is_told(daemon: FakeDaemon, folder: Path, start_runner: Start) -> None:
+    code = """
+@p.step
+async def block(item, task):
+    if item["blocks"]:
+        while not os.path.exists("gate"): time.sleep(0.01)
+@p.step
+def thread(item, task):
+    while not os.path.exists("gate"): time.sleep(0.01)
+"""
+    prepare(daemon, folder, code, step("block"), step("thread", Executor.THREAD))
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out([task(1, blocks=False)])
+    await daemon.until(lambda: daemon.heartbeats and daemon.heartbeats[-1].in_flight_by_step[1] == 1)
+    daemon.hand_out([task(2, blocks=True)])
+    await daemon.until(lambda: daemon.heartbeats[-1].silent_workers)
+    [silent], told = daemon.heartbeats[-1].silent_workers, daemon.heartbeats[-1].in_flight
+    assert (silent.task_count, silent.starting, silent.silent_seconds >= 1.0) == (2, False, True)
+    assert {task.worker_pid for task in told} == {silent.pid}
+    assert [task.item_key for task in told] == ["key-1", "key-2"]
+    assert told[0].quiet_seconds > told[1].quiet_seconds >= 1.0
+    (folder / "gate").touch()
+    await daemon.until(lambda: not daemon.heartbeats[-1].silent_workers)
+    await daemon.until(lambda: len(daemon.reports) == 4)
+    await finish(daemon)
+    assert await runner.ended() == 0
+
+
+async def test_a_task_that_saves_is_not_quiet_and_a_worker_that_imports_owes_an_answer(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    code = """
+while not os.path.exists("imported"): time.sleep(0.01)
+@p.step
+async def slow(item, task):
+    while not os.path.exists("gate"):
+        await task.save(time.time())
+        await asyncio.sleep(0.01)
+"""
+    prepare(daemon, folder, code, step("slow"))
+    runner = start_runner()
+    await daemon.until(lambda: daemon.heartbeats and daemon.heartbeats[-1].silent_workers)
+    assert daemon.heartbeats[-1].silent_workers[0].starting
+    (folder / "imported").touch()
+    daemon.hand_out([task(1)])
+    await daemon.until(lambda: sum(bool(heartbeat.in_flight) for heartbeat in daemon.heartbeats) >= 3)
+    assert daemon.heartbeats[-1].in_flight[0].quiet_seconds < 1.0  # it began two heartbeats ago, at least
+    assert not daemon.heartbeats[-1].silent_workers
+    (folder / "gate").touch()
+    await daemon.until(lambda: daemon.reports)
     await finish(daemon)
     assert await runner.ended() == 0
 
@@ -169,7 +277,7 @@ async def poison(item, task):
     prepare(daemon, folder, code, step("poison"))
     runner = start_runner()
     await daemon.until(lambda: daemon.hellos)
-    daemon.hand_out([task(1, kill=False), task(2, kill=True, lost=2), task(3, kill=False)])
+    daemon.hand_out([task(1, kill=False), task(2, kill=True, lost=1), task(3, kill=False)])
     await daemon.until(lambda: daemon.reports)
     (folder / "gate").touch()
     await daemon.until(lambda: len(daemon.reports) == 3)
@@ -342,7 +450,8 @@ async def test_a_worker_that_breaks_the_protocol_is_ended_and_the_run_goes_on(
     daemon.hand_out([task(1)])
     await daemon.until(lambda: daemon.reports)
     assert kinds(daemon) == {1: "LOST"}
-    assert "does not keep to the protocol" in runner.log.read_text()
+    assert "did not keep to the protocol" in runner.log.read_text()
+    assert "did not keep to the protocol" in daemon.reports[0].failure.message
     daemon.hand_out([task(2)])
     await daemon.until(lambda: len(daemon.reports) == 2)
     assert kinds(daemon)[2] == "SUCCEEDED"
