@@ -10,14 +10,17 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import milepost
 from milepost.cli.text import Cell, Paint, table
 from milepost.common import paths
-from milepost.common.client import Client, is_listening
 from milepost.common.settings import Settings
 from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
+
+if TYPE_CHECKING:
+    from milepost.common.client import Client
 
 #: "milepost" where a verb follows it.
 _COMMAND = re.compile(r"\bmilepost(?= [a-z-]+)")
@@ -105,8 +108,10 @@ class Context:
         return answer.strip()
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
+    async def client(self) -> "AsyncIterator[Client]":
         """A client of the daemon, which is started when none answers."""
+        from milepost.common.client import Client, is_listening  # grpc: the terminal UI paints before it loads it
+
         socket = paths.find_socket(self.settings.state_dir, self.settings.socket)
         if not is_listening(socket):
             await self.start_daemon()

@@ -17,6 +17,7 @@ from milepost.core.errors import Code, MilepostError
 #: Where verbs live, in the order of --help.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "submit": ("run", "submit"),
+    "tui_verb": ("tui",),
     "follow_verbs": ("attach", "watch"),
     "jobs": ("ls", "show", "path", "inspect"),
     "control": ("pause", "resume", "restart", "cancel", "force-cancel", "retry"),
@@ -32,6 +33,7 @@ _EPILOG = """\
 a first look:
   milepost run pipeline.py --input rows.csv      submit a job and follow it; Ctrl+C pauses it
   milepost run --each urls.txt -- curl -sfO {}   a command for each line, resumed by line
+  milepost tui                                   every job live, and a key for all that can be done
   milepost ls                                    what there is
   milepost resume @last                          go on where it stopped
 
