@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from milepost.common.text import seconds_words
 from milepost.core.model import ItemState, Outcome
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ def clock(moment: "Timestamp", now: float) -> str:
     from milepost.common.words import clock_words
 
     return clock_words(moment, now) if moment.seconds else ""
+
+
+def took(seconds: float) -> str:
+    """As "840ms", "3.4s", "12m"."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 60 else seconds_words(seconds).replace(" ", "")
 
 
 def item_state(item: "Item") -> ItemState:

@@ -65,7 +65,7 @@ class NotedList(LineList):
 
 
 class ComposedLines(NotedList):
-    """All lines are made at once, anew for another width. Subclasses compose; `recompose_lines` says that it is time."""
+    """All lines are made at once by `compose_lines`; anew for another width, and when `recompose_lines` is called."""
 
     def __init__(self, note: str = "loading …", *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__(note, id=id)

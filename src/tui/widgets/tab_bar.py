@@ -7,10 +7,11 @@ from rich.style import Style
 
 from milepost.common.text import safe, shorten
 from milepost.common.text import width as cells_of
+from milepost.tui.parts import Part
 from milepost.tui.rows import JobRow
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
-from milepost.tui.widgets.click_line import ClickLine, Part
+from milepost.tui.widgets.click_line import ClickLine
 
 
 class Tab(StrEnum):
@@ -33,12 +34,12 @@ _ACTIVE = Style(bold=True, reverse=True)
 
 
 class TabBar(ClickLine):
-    """`── ✗ j-8e77 import customers ── [ Items │ Steps │ Logs │ Metrics │ Timeline ] ── ×`; targets are the tabs."""
+    """`── ✗ j-8e77 import customers ── [ Items │ Steps │ Logs │ Metrics │ Timeline ] ── x`; targets are the tabs."""
 
     def show_job(self, row: JobRow | None, tab: Tab) -> None:
         look, width = look_of(self), self.size.width
         tabs = _tabs(tab, look, width)
-        close = [Part(" x " if look.glyphs.rule == "-" else " × ", look.dim, CLOSE)]
+        close = [Part(" x ", look.dim, CLOSE)]
         room = width - sum(cells_of(part.text) for part in (*tabs, *close))
         title = _title(row, look, room)
         left = room - sum(cells_of(part.text) for part in title)

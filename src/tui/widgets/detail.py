@@ -1,0 +1,383 @@
+"""Everything about one job: what is wrong with it, its items, steps, log, metrics and history.
+
+It is shown documents of the job by `show`; what else it needs it reads for the tab that is open, and for no other.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual import events, on
+from textual.actions import SkipAction
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static
+
+from milepost.common.text import safe, shorten
+from milepost.core.errors import MilepostError
+from milepost.core.model import ItemState
+from milepost.tui import documents
+from milepost.tui.actions import offered_one
+from milepost.tui.rows import JobRow, row_for
+from milepost.tui.status import ATTENTION, Status
+from milepost.tui.theme import look_of
+from milepost.tui.widgets.cells import plain
+from milepost.tui.widgets.click_line import ClickLine
+from milepost.tui.widgets.composed import Wanted
+from milepost.tui.widgets.items import Items
+from milepost.tui.widgets.logs import Logs
+from milepost.tui.widgets.metrics import Metrics, Summary
+from milepost.tui.widgets.steps import Steps
+from milepost.tui.widgets.tab_bar import CLOSE, Tab, TabBar
+from milepost.tui.widgets.timeline import Timeline
+from milepost.tui.windows import ItemFilter
+
+if TYPE_CHECKING:
+    from milepost.common.client import Client
+    from milepost.v1.job_pb2 import Item, Job
+
+#: Seconds between two readings because the job has changed.
+READ_AGAIN = 1.0
+#: From these sizes on the summary stands at the side, and what is wrong with the job takes several lines.
+SUMMARY_WIDTH = 100
+TALL = 14
+
+Pane = Items | Steps | Logs | Metrics | Timeline
+
+
+class JobDetail(Widget):
+    """`client_of` gives the connection there is now, or None. It closes only by hand."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right_square_bracket", "tab(1)", "Next tab", id="detail.next_tab", show=False),
+        Binding("left_square_bracket", "tab(-1)", "Tab before", id="detail.previous_tab", show=False),
+        Binding("escape", "back", "Back", id="detail.back", show=False),
+        Binding("ctrl+r", "read_again", "Read again", id="detail.read_again", show=False),
+        Binding("Y", "copy_report", "Copy failure report", id="detail.copy_report", show=False),
+    ]
+    DEFAULT_CSS = """
+    JobDetail {
+        layout: vertical;
+        & > #detail-why { height: auto; max-height: 4; padding: 0 1; display: none; }
+        & > #detail-why.-some { display: block; }
+        & > #detail-error { height: 1; padding: 0 1; display: none; }
+        & > #detail-error.-some { display: block; }
+        &.-short > #detail-why { height: 1; }
+        & > Horizontal { height: 1fr; }
+        & Items, & Steps, & Logs, & Metrics, & Timeline { width: 1fr; height: 1fr; display: none; }
+        & .-open { display: block; }
+        & Summary { width: 25%; height: 1fr; border-left: solid $panel; padding: 0 1; display: none; }
+        &.-wide Summary { display: block; }
+    }
+    """
+
+    class ItemRetry(Message):
+        """A person wants this failed item executed again; the job allows it."""
+
+        def __init__(self, job_id: str, item_key: str) -> None:
+            super().__init__()
+            self.job_id = job_id
+            self.item_key = item_key
+
+    class Closed(Message):
+        """A person closed the detail."""
+
+    class TextToCopy(Message):
+        """`what`: what the text is, in words."""
+
+        def __init__(self, text: str, what: str) -> None:
+            super().__init__()
+            self.text = text
+            self.what = what
+
+    def __init__(self, client_of: "Callable[[], Client | None]", *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._client_of = client_of
+        self._row: JobRow | None = None
+        self._bar = TabBar(id="detail-tabs")
+        self._why = Static(id="detail-why", markup=False)
+        self._error = Static(id="detail-error", markup=False)
+        self._summary = Summary(id="detail-summary")
+        self._panes: dict[Tab, Pane] = {
+            Tab.ITEMS: Items(id="detail-items"),
+            Tab.STEPS: Steps(id="detail-steps"),
+            Tab.LOGS: Logs(id="detail-logs"),
+            Tab.METRICS: Metrics(id="detail-metrics"),
+            Tab.TIMELINE: Timeline(id="detail-timeline"),
+        }
+        self._tab = Tab.ITEMS
+        self._wake = asyncio.Event()
+        self._read_later: Timer | None = None
+        self._read_at = 0.0
+        self._stale = False
+        self._why_shown: list[tuple[str, Style]] = []
+
+    def compose(self) -> ComposeResult:
+        yield self._bar
+        yield self._why
+        yield self._error
+        with Horizontal():
+            yield from self._panes.values()
+            yield self._summary
+
+    def on_mount(self) -> None:
+        self._panes[self._tab].add_class("-open")
+
+    # --- what others call ---
+
+    @property
+    def job_id(self) -> str:
+        """Empty while none is shown."""
+        return self._row.job.id if self._row else ""
+
+    @property
+    def tab(self) -> Tab:
+        return self._tab
+
+    def show(self, job: "Job | None") -> None:
+        """The newest document of the open job; None closes what is open. May be called for every repaint."""
+        if job is None:
+            self._row = None
+            self._stop_reading()
+            return
+        before, self._row = self._row, row_for(job)
+        if before is None or before.job.id != job.id:
+            self._open()
+        elif before.job.revision != job.revision:
+            self._outdate()
+        self._paint()
+
+    def focus_tab(self) -> None:
+        self._pane.focus_target.focus()
+
+    def open_tab(self, tab: Tab) -> None:
+        if tab is self._tab:
+            return
+        had_focus = self._pane.has_focus_within
+        self._pane.remove_class("-open")
+        self._tab = tab
+        self._pane.add_class("-open")
+        self._paint()
+        if had_focus:
+            self.focus_tab()
+        self._start_reading()
+
+    def read_again(self) -> None:
+        """After a connection came back, or because a person wants it."""
+        if self._row is not None:
+            self._outdate_pane()
+            self._start_reading()
+
+    # --- drawing ---
+
+    @property
+    def _pane(self) -> Pane:
+        return self._panes[self._tab]
+
+    def _paint(self) -> None:
+        row = self._row
+        if row is None or not self.is_mounted:
+            return
+        self._bar.show_job(row, self._tab)
+        self._paint_why(row)
+        if self.has_class("-wide"):
+            self._summary.show_job(row)
+        match self._pane:
+            case Metrics() as metrics:
+                metrics.show_job(row)
+            case Items() | Steps() as pane:
+                pane.show_job(row.job)
+
+    def _paint_why(self, row: JobRow) -> None:
+        """Why the job is as it is, and what to do now."""
+        look, job = look_of(self), row.job
+        reasons = [job.reason, *(finding.reason for finding in job.findings)]
+        style = look.statuses[row.status] if row.status in ATTENTION else look.dim
+        lines = [(f"{plain(one.message)} {plain(one.remedy)}".strip(), style) for one in reasons if one.message]
+        if lines == self._why_shown:
+            return
+        self._why_shown = lines
+        self._why.set_class(bool(lines), "-some")
+        self._why.update(Text("\n").join(Text(line, style) for line, style in lines))
+
+    def _tell_error(self, words: str) -> None:
+        self._error.set_class(bool(words), "-some")
+        room = max(20, self.size.width - 2)
+        self._error.update(Text(shorten(words, room), look_of(self).statuses[Status.FAILED]))
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width >= SUMMARY_WIDTH, "-wide")
+        self.set_class(event.size.height < TALL, "-short")
+        self.call_after_refresh(self._paint)
+
+    # --- reading ---
+
+    def _open(self) -> None:
+        """Another job than before, or the first."""
+        for pane in self._panes.values():
+            pane.clear()
+        self._start_reading()
+
+    def _outdate(self) -> None:
+        """The job has changed: what is open is read again, once a second at most."""
+        self._stale = True
+        if self._read_later is None:
+            wait = self._read_at + READ_AGAIN - asyncio.get_running_loop().time()
+            self._read_later = self.set_timer(max(0.0, wait), self._read_stale)
+
+    def _read_stale(self) -> None:
+        self._read_later = None
+        if self._stale and self._row is not None:
+            self._outdate_pane()
+            if isinstance(self._pane, Logs):
+                self._follow_again(self._pane)
+            else:
+                self._wake.set()
+
+    def _follow_again(self, logs: Logs) -> None:
+        """A job that had ended and goes on prints again."""
+        if not logs.is_live and self._row is not None and self._row.status in _PRINTING:
+            self._start_reading()
+
+    def _outdate_pane(self) -> None:
+        self._stale = False
+        self._read_at = asyncio.get_running_loop().time()
+        match self._pane:
+            case Items() | Metrics() | Timeline() as pane:
+                pane.outdate()
+
+    def _start_reading(self) -> None:
+        """One reader, for the open tab; the one before is cancelled."""
+        if self._row is None:
+            return
+        self._tell_error("")
+        self._wake.clear()
+        if self._tab is not Tab.LOGS:
+            self._outdate_pane()
+        self.run_worker(self._read(self._row.job.id), group="detail", exclusive=True, exit_on_error=True)
+
+    def _stop_reading(self) -> None:
+        self.workers.cancel_group(self, "detail")
+        if self._read_later is not None:
+            self._read_later.stop()
+            self._read_later = None
+
+    async def _read(self, job_id: str) -> None:
+        """For as long as the tab is open: reads what the pane wants, then waits until it wants more."""
+        from milepost.tui import readers  # grpc and protobuf: not before a detail is open
+
+        pane = self._pane
+        while True:
+            self._wake.clear()
+            client = self._client_of()
+            try:
+                if client is None:
+                    pane_failed(pane, "Not connected: what belongs here is read as soon as the daemon answers.")
+                else:
+                    await readers.read(client, job_id, pane)
+                    self._tell_error("")
+            except MilepostError as error:
+                words = f"This could not be read: {safe(str(error))} ctrl+r tries again."
+                pane_failed(pane, words)
+                self._tell_error(words)
+            await self._wake.wait()
+
+    def on_wanted(self, event: Wanted) -> None:
+        event.stop()
+        self._wake.set()
+
+    # --- keys and mouse ---
+
+    @on(ClickLine.Clicked, "#detail-tabs")
+    def _bar_clicked(self, event: ClickLine.Clicked) -> None:
+        event.stop()
+        if event.target == CLOSE:
+            self.post_message(self.Closed())
+        else:
+            self.open_tab(Tab(event.target))
+            self.focus_tab()
+
+    def action_tab(self, by: int) -> None:
+        self.open_tab(self._tab.neighbour(by))
+
+    def action_back(self) -> None:
+        """Out of the card or the search; then the detail closes."""
+        match self._pane:
+            case Items() as items if items.close_card():
+                return
+            case Items() as items if items.list.filter.narrows:
+                items.choose(ItemFilter())
+            case Logs() as logs if logs.close_search():
+                return
+            case _:
+                self.post_message(self.Closed())
+
+    def action_read_again(self) -> None:
+        if self._client_of() is None:
+            raise SkipAction  # without a connection the key means to connect
+        self.read_again()
+
+    def action_copy_report(self) -> None:
+        if self._row is not None:
+            self.run_worker(self._copy_report(self._row.job.id), group="detail-report", exclusive=True)
+
+    async def _copy_report(self, job_id: str) -> None:
+        from milepost.tui import readers  # as above
+
+        client = self._client_of()
+        if client is None:
+            self.notify("Not connected: a report cannot be made now.", severity="warning", markup=False)
+            return
+        try:
+            text = await readers.report(client, job_id)
+        except MilepostError as error:
+            self.notify(f"No report could be made: {safe(str(error))}", severity="error", markup=False)
+            return
+        self.post_message(self.TextToCopy(text, "failure report"))
+
+    def on_steps_chosen(self, event: Steps.Chosen) -> None:
+        event.stop()
+        self._open_items(ItemFilter(step=event.step))
+
+    def on_metrics_class_chosen(self, event: Metrics.ClassChosen) -> None:
+        event.stop()
+        self._open_items(ItemFilter(error_class=event.error_class))
+
+    def _open_items(self, wanted: ItemFilter) -> None:
+        items = self._panes[Tab.ITEMS]
+        assert isinstance(items, Items)
+        self.open_tab(Tab.ITEMS)
+        items.close_card()
+        items.choose(wanted)
+
+    def on_items_retry_chosen(self, event: Items.RetryChosen) -> None:
+        event.stop()
+        self._retry(event.item)
+
+    def _retry(self, item: "Item") -> None:
+        if self._row is None:
+            return
+        if documents.item_state(item) is not ItemState.FAILED:
+            self.notify("Only a failed item can be retried.", severity="warning", markup=False)
+            return
+        retry = offered_one(self._row, ["RETRY"])
+        if retry.allowed:
+            self.post_message(self.ItemRetry(self._row.job.id, item.key))
+        else:
+            self.notify(retry.refusal, severity="warning", markup=False)
+
+
+#: Statuses of jobs that print, or are about to.
+_PRINTING = frozenset({Status.QUEUED, Status.RUNNING, Status.STUCK, Status.PAUSING, Status.CANCELLING})
+
+
+def pane_failed(pane: Pane, words: str) -> None:
+    """The steps are read from the job's own document."""
+    if not isinstance(pane, Steps):
+        pane.failed_to_read(words)

@@ -1,0 +1,177 @@
+"""How the items stand at each step: a line a step, a cell for an item or for several neighbours."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from milepost.common.text import width as cells_of
+from milepost.tui import figures
+from milepost.tui.status import Status
+from milepost.tui.theme import Look, look_of
+from milepost.tui.widgets.cells import Line, cell, plain
+from milepost.tui.widgets.composed import NotedList, Wanted
+
+if TYPE_CHECKING:
+    from milepost.v1.job_pb2 import Job, Step
+    from milepost.v1.job_service_pb2 import GetJobGridResponse, GridCell
+
+#: The daemon gives no more cells.
+MOST_CELLS = 400
+_NAME_CELLS = 16
+_CURSOR = Style(reverse=True)
+
+
+class StepGrid(NotedList):
+    """Left and right choose a cell, Enter or a click asks for the items of it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("h,left", "column(-1)", "Cell to the left", id="grid.left", show=False),
+        Binding("l,right", "column(1)", "Cell to the right", id="grid.right", show=False),
+    ]
+
+    class CellChosen(Message):
+        """`failed`: whether one of its items did. `item_id` is its first item."""
+
+        def __init__(self, item_id: int, *, failed: bool) -> None:
+            super().__init__()
+            self.item_id = item_id
+            self.failed = failed
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
+        super().__init__("no steps yet", id=id)
+        self._job: Job | None = None
+        self._grid: GetJobGridResponse | None = None
+        self._asked_for = 0
+        self._outdated = True
+        self._column = 0
+
+    # --- what others call ---
+
+    def clear(self) -> None:
+        self._job = self._grid = None
+        self._outdated = True
+        self._column = 0
+        self.show_count(0)
+
+    def show_job(self, job: "Job") -> None:
+        self._job = job
+        self.show_count(len(job.steps))
+
+    def outdate(self) -> None:
+        self._outdated = True
+
+    @property
+    def want(self) -> int | None:
+        """Columns of the grid that is to be read; None while what is shown is right."""
+        columns = self._cells_wide
+        if columns <= 0 or not self._job or (not self._outdated and columns == self._asked_for):
+            return None
+        return columns
+
+    def show_grid(self, columns: int, grid: "GetJobGridResponse") -> None:
+        self._grid, self._asked_for, self._outdated = grid, columns, False
+        self.refresh()
+
+    def failed_to_read(self) -> None:
+        """It is not asked for again before it is outdated once more."""
+        self._asked_for, self._outdated = self._cells_wide, False
+
+    # --- drawing ---
+
+    def draw(self, line: int, width: int) -> list[Segment]:
+        look = look_of(self)
+        assert self._job is not None
+        step = self._job.steps[line]
+        chosen = self.has_focus and line == self.cursor
+        return [
+            Segment(look.glyphs.cursor if chosen else " ", look.accent),
+            cell(plain(step.name), self._name_cells, look.strong),
+            Segment(" "),
+            *self._cells(line, chosen, look),
+            Segment(" "),
+            *_counts(step, look, _counts_cells(width)),
+        ]
+
+    def _cells(self, line: int, chosen: bool, look: Look) -> Line:
+        cells, wide = self._cells_at(line), self._cells_wide
+        segments: Line = []
+        for at, one in enumerate(cells[:wide]):
+            glyph, style = cell_look(one, look)
+            segments.append(Segment(glyph, style + _CURSOR if chosen and at == self._column else style))
+        return [*segments, Segment(" " * (wide - len(segments)))]
+
+    def _cells_at(self, line: int) -> "list[GridCell]":
+        return list(self._grid.steps[line].cells) if self._grid and line < len(self._grid.steps) else []
+
+    @property
+    def _name_cells(self) -> int:
+        longest = max((cells_of(plain(step.name)) for step in self._job.steps), default=0) if self._job else 0
+        return min(longest, _NAME_CELLS, max(4, self.size.width // 4))
+
+    @property
+    def _cells_wide(self) -> int:
+        return min(MOST_CELLS, self.size.width - self._name_cells - _counts_cells(self.size.width) - 3)
+
+    # --- keys and mouse ---
+
+    def on_resize(self) -> None:
+        self.post_message(Wanted(self))
+
+    def action_column(self, by: int) -> None:
+        cells = self._cells_at(self.cursor)
+        self._column = max(0, min(self._column + by, len(cells) - 1))
+        self.repaint_line(self.cursor)
+
+    def action_open(self) -> None:
+        cells = self._cells_at(self.cursor)
+        if cells:
+            self._choose(cells[min(self._column, len(cells) - 1)])
+
+    def on_click(self, event: events.Click) -> None:
+        line, at = self.scroll_offset.y + event.y, event.x - self._name_cells - 2
+        cells = self._cells_at(line)
+        if 0 <= at < len(cells):
+            self._column = at
+            self._choose(cells[at])
+
+    def _choose(self, one: "GridCell") -> None:
+        if one.first_item_key:
+            self.post_message(self.CellChosen(one.first_item_id, failed=one.failed > 0))
+
+
+def cell_look(one: "GridCell", look: Look) -> tuple[str, Style]:
+    """The worst of its states."""
+    glyphs, styles = look.glyphs, look.statuses
+    if one.failed:
+        return glyphs.failed, styles[Status.FAILED]
+    if one.retry:
+        return glyphs.retry, styles[Status.WAITING]
+    if one.in_flight:
+        return glyphs.running, styles[Status.RUNNING]
+    if one.pending:
+        return glyphs.pending, styles[Status.RUNNING] if one.pending < one.items - one.upstream else look.dim
+    if one.succeeded:
+        return glyphs.done, styles[Status.COMPLETED]
+    if one.skipped:
+        return glyphs.skipped, look.dim
+    return glyphs.bar_empty, look.dim
+
+
+def _counts_cells(width: int) -> int:
+    return 22 if width >= 70 else 12
+
+
+def _counts(step: "Step", look: Look, cells: int) -> Line:
+    """As "6100/10000 ✗41"."""
+    counts = step.counts
+    failed = f" {look.glyphs.failed}{figures.count(counts.failed)}" if counts.failed else ""
+    possible, more = counts.total - counts.upstream, "" if counts.total_known else "+"
+    whole = f"{counts.processed}/{possible}{more}"
+    room = cells - cells_of(failed)
+    short = f"{figures.count(counts.processed)}/{figures.count(possible)}{more}"
+    shown = next((text for text in (whole, short, figures.count(counts.processed)) if len(text) <= room), "")
+    return [Segment(shown), cell(failed, cells - len(shown), look.statuses[Status.FAILED])]
