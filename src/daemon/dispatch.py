@@ -62,6 +62,11 @@ class Dispatch:
         session = self._sessions.get(job_id)
         return session.live if session is not None else IDLE
 
+    @property
+    def attached(self) -> int:
+        """How many runners there are."""
+        return len(self._sessions)
+
     def is_attached(self, job_id: str, run: int) -> bool:
         session = self._sessions.get(job_id)
         return session is not None and session.run.number == run

@@ -252,7 +252,7 @@ class MachineStats(_message.Message):
     DISK_FREE_BYTES_FIELD_NUMBER: _builtins.int
     DISK_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
     cpu_percent: _builtins.float
-    """0 to 100, of all cores together, over the last second or more."""
+    """0 to 100, of all cores together, over a second or more until now; 0 in the first answer of a daemon."""
     cores: _builtins.int
     load_1m: _builtins.float
     """Processes that run or wait, on average over the last 1, 5 and 15 minutes."""
@@ -296,7 +296,7 @@ class DaemonStats(_message.Message):
     WAL_BYTES_FIELD_NUMBER: _builtins.int
     rss_bytes: _builtins.int
     cpu_percent: _builtins.float
-    """100 is one core, over the last second or more."""
+    """100 is one core; over the same time as that of the machine."""
     descriptors: _builtins.int
     """Open file descriptors."""
     threads: _builtins.int

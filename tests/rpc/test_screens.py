@@ -1,5 +1,7 @@
 """What screens draw: the grid of a job, its metrics, and how the machine is."""
 
+import os
+import shutil
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,8 @@ from milepost.core.model import Job, JobState, ReportKind
 from milepost.daemon.live import RunningTask
 from milepost.daemon.rpc.grid import grid_message
 from milepost.daemon.store import grid
+from milepost.daemon.store.store import READERS
+from milepost.v1 import daemon_service_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon
@@ -104,3 +108,19 @@ async def test_throughput_of_a_job_that_has_started(daemon: InProcessDaemon) -> 
     assert found.throughput_width.ToTimedelta() == timedelta(seconds=1)
     assert [point.processed for point in found.throughput] == [0, 1, *[0] * 8]
     assert found.throughput[1].start_time.seconds == factories.NOW + 1
+
+
+async def test_how_the_machine_and_the_daemon_are(daemon: InProcessDaemon, job: Job) -> None:
+    watching = daemon.watch()
+    await anext(aiter(watching))
+    found = await daemon.client.call(daemon.client.daemon.GetStats, daemon_service_pb2.GetStatsRequest())
+    watching.cancel()
+    machine, own = found.machine, found.daemon
+    assert machine.cores == os.cpu_count()
+    assert 0 < machine.memory_used_bytes < machine.memory_total_bytes
+    assert 0 < machine.disk_free_bytes < machine.disk_total_bytes == shutil.disk_usage(daemon.folder).total
+    assert 0 < own.rss_bytes < machine.memory_total_bytes
+    assert own.descriptors > 3
+    assert own.threads >= READERS
+    assert own.wal_bytes == (daemon.folder / "store.db-wal").stat().st_size > 0
+    assert (found.runners, found.watchers, dict(found.jobs_by_state)) == (0, 1, {"RUNNING": 1})

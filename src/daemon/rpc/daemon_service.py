@@ -1,4 +1,4 @@
-"""DaemonService: what the daemon is, and how it ends."""
+"""DaemonService: what the daemon is, how it is loaded, and how it ends."""
 
 import os
 import platform
@@ -10,11 +10,12 @@ from pathlib import Path
 from milepost import __version__
 from milepost.common.settings import DescribedSetting
 from milepost.common.wire.times import timestamp
+from milepost.daemon.machine import Machine, MachineLoad
 from milepost.daemon.rpc import checks
 from milepost.daemon.rpc.caller import caller_of
 from milepost.daemon.rpc.interceptor import Context
+from milepost.daemon.rpc.job_service import Parts
 from milepost.daemon.store import jobs
-from milepost.daemon.store.store import Store
 from milepost.v1 import daemon_service_pb2 as pb
 from milepost.v1.daemon_service_pb2_grpc import DaemonServiceServicer
 
@@ -29,11 +30,10 @@ _WHAT_HAPPENED = {
 
 
 class DaemonService(DaemonServiceServicer):
-    def __init__(
-        self, store: Store, folder: Path, socket: Path, settings: Sequence[DescribedSetting], drain: Drain
-    ) -> None:
-        self._store = store
-        self._folder = folder
+    def __init__(self, parts: Parts, socket: Path, settings: Sequence[DescribedSetting], drain: Drain) -> None:
+        self._parts = parts
+        self._store = parts.store
+        self._machine = Machine(parts.folder)
         self._socket = socket
         self._settings = settings
         self._drain = drain
@@ -44,7 +44,7 @@ class DaemonService(DaemonServiceServicer):
         return pb.GetInfoResponse(
             version=__version__,
             pid=os.getpid(),
-            state_folder=str(self._folder),
+            state_folder=str(self._parts.folder),
             socket=str(self._socket),
             start_time=timestamp(self._start_time),
             jobs_by_state=by_state,
@@ -61,6 +61,23 @@ class DaemonService(DaemonServiceServicer):
             ],
         )
 
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
+        by_state = await self._store.read(_counts)
+        machine, daemon = self._machine.measure()
+        return pb.GetStatsResponse(
+            machine=_machine_message(machine),
+            daemon=pb.DaemonStats(
+                rss_bytes=daemon.rss,
+                cpu_percent=daemon.cpu_percent,
+                descriptors=daemon.descriptors,
+                threads=daemon.threads,
+                wal_bytes=self._store.wal_size,
+            ),
+            runners=self._parts.dispatch.attached,
+            watchers=self._parts.hub.watchers,
+            jobs_by_state=by_state,
+        )
+
     async def Drain(self, request: pb.DrainRequest, context: Context) -> pb.DrainResponse:
         checks.request_id(request.request_id)
         if request.mode not in _WHAT_HAPPENED:
@@ -72,7 +89,26 @@ class DaemonService(DaemonServiceServicer):
 
 def _schema_and_counts(db: sqlite3.Connection) -> tuple[int, dict[str, int]]:
     (schema,) = db.execute("PRAGMA user_version").fetchone()
-    return schema, {state.value: count for state, count in jobs.count_by_state(db).items()}
+    return schema, _counts(db)
+
+
+def _counts(db: sqlite3.Connection) -> dict[str, int]:
+    return {state.value: count for state, count in jobs.count_by_state(db).items()}
+
+
+def _machine_message(machine: MachineLoad) -> pb.MachineStats:
+    last_1m, last_5m, last_15m = machine.load_average
+    return pb.MachineStats(
+        cpu_percent=machine.cpu_percent,
+        cores=machine.cores,
+        load_1m=last_1m,
+        load_5m=last_5m,
+        load_15m=last_15m,
+        memory_used_bytes=machine.memory_used,
+        memory_total_bytes=machine.memory_total,
+        disk_free_bytes=machine.disk_free,
+        disk_total_bytes=machine.disk_total,
+    )
 
 
 def _message(mode: "pb.DrainMode.ValueType", running: Sequence[str]) -> str:

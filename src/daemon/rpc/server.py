@@ -68,7 +68,7 @@ async def build_server(parts: Parts, socket: Path, settings: Sequence[DescribedS
     )
     server.add_registered_method_handlers(_JOB_SERVICE, {"WatchJobs": watch})
     add_RunnerServiceServicer_to_server(RunnerService(parts.dispatch), server)
-    daemon_service = DaemonService(parts.store, parts.folder, socket, settings, drain)
+    daemon_service = DaemonService(parts, socket, settings, drain)
     add_DaemonServiceServicer_to_server(daemon_service, server)
     health_service = health.aio.HealthServicer()
     for service in (_JOB_SERVICE, _DAEMON_SERVICE, _RUNNER_SERVICE):

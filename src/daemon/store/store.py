@@ -141,6 +141,14 @@ class Store:
         """Why the store takes nothing any more: the disk or the file has failed under it. It must be opened anew."""
         return None if self._failure is None else failures.explain(self._failure, self.path)
 
+    @property
+    def wal_size(self) -> int:
+        """Bytes of the write-ahead log."""
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def on_failure(self, callback: Callable[[], None]) -> None:
         """The callback is called on the loop when the store has failed."""
         self._on_failure = callback
