@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from milepost.common.text import STATE_LOOKS, shorten, width
-from milepost.common.words import state_name
-from milepost.v1 import job_pb2
+
+if TYPE_CHECKING:
+    from milepost.v1 import job_pb2
 
 _ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "bold": 1, "dim": 2}
 
@@ -47,8 +49,10 @@ def _line(row: Sequence[Cell], widths: Sequence[int], paint: Paint) -> str:
     return "  ".join(parts).rstrip()
 
 
-def state_cell(job: job_pb2.Job) -> Cell:
+def state_cell(job: "job_pb2.Job") -> Cell:
     """Glyph and word; a completed job with failed items is amber and says so."""
+    from milepost.common.words import state_name  # protobuf is there as soon as there is a document
+
     name = state_name(job)
     glyph, colour = STATE_LOOKS.get(name, ("·", "dim"))
     if name == "COMPLETED" and job.counts.failed:
