@@ -74,8 +74,8 @@ async def test_three_ways_to_be_stuck_are_told_apart_and_recovered_by_restart(da
     assert old.reason.message.startswith("work item-0 executes without progress for longer than 7 s, while")
     assert f"(process {runner}) is stopped" in unheard.reason.message
 
+    await asyncio.gather(*(restart(daemon, job_id) for job_id in (blocked, waiting, stopped)))
     for job_id, code in ((blocked, "WORKER_SILENT"), (waiting, "NO_PROGRESS"), (stopped, "RUNNER_SILENT")):
-        await restart(daemon, job_id)
         assert await findings_in_history(daemon, job_id) == [("FINDING_BEGAN", code), ("FINDING_ENDED", code)]
     assert status(runner) is None
 
