@@ -33,8 +33,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # Failed subchannels are shared otherwise: a new channel would inherit the backoff of an old one.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # No backoff, whatever its name: what one attempt to connect may take. A daemon with much to do is not away.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.enable_http_proxy", 0),
     # Keeps a stream's buffer at 0.1 MB instead of several: a slow watcher is to be conflated by the daemon.

@@ -23,8 +23,9 @@ _OPTIONS = (
     # Subchannels that failed are shared between channels otherwise, with their backoff.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # No backoff, whatever its name: what one attempt to connect may take. A daemon with much to do is not away.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
 )
 #: Seconds until the daemon must have answered a hello.
 _WELCOME_TIMEOUT = 30.0
