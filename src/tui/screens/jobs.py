@@ -109,7 +109,8 @@ class JobsScreen(CommandScreen):
 
     def _on_changes(self, changes: Changes) -> None:
         self._stale = self._stale or changes.moved or (bool(changes.dirty) and self._depends_on_values)
-        if self._stale and time.monotonic() - self._rebuilt >= REORDER:
+        is_due = time.monotonic() - self._rebuilt >= REORDER
+        if self._stale and (is_due or not self.view.ids):
             self._rebuild()
         else:
             self._repaint(changes.dirty)
@@ -216,12 +217,12 @@ class JobsScreen(CommandScreen):
     def _each_second(self) -> None:
         store = self.milepost.store
         self._rates.append(store.rate)
-        if store.moving:
-            self._repaint(store.moving)
-        if store.moving or not self.milepost.link.is_live:
-            self._paint_lines()
         if self._stale:
             self._rebuild()
+            self._paint_lines()
+        elif store.moving or not self.milepost.link.is_live:
+            self._repaint(store.moving)
+            self._paint_lines()
 
     # --- what a person does ---
 

@@ -60,11 +60,11 @@ def _status_style(row: JobRow, look: Look) -> Style:
 
 
 def _id(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
-    return ((safe(row.job.id), look.dim),)
+    return ((safe(row.job.id[:NAME_LETTERS]), look.dim),)
 
 
-def _name(row: JobRow, _: Look, width: int) -> Sequence[Cell]:
-    return ((shorten(safe(row.job.name[:NAME_LETTERS]), width), None),)
+def _name(row: JobRow, _: Look, __: int) -> Sequence[Cell]:
+    return ((safe(row.job.name[:NAME_LETTERS]), None),)
 
 
 def _steps(row: JobRow, look: Look, width: int) -> Sequence[Cell]:
@@ -178,9 +178,13 @@ class JobTable(LineList):
 
 
 def _padded(drawn: Sequence[Cell], cells: int, right: bool) -> list[Segment]:
-    used = sum(cells_of(text) for text, _ in drawn)
-    segments = [Segment(text, style) for text, style in drawn]
-    blank = Segment(" " * max(0, cells - used))
+    """In just so many cells, and a blank: whatever a column shows, the next one stands where its title does."""
+    left, segments = cells, []
+    for text, style in drawn:
+        shown = shorten(text, left) if left else ""
+        left -= cells_of(shown)
+        segments.append(Segment(shown, style))
+    blank = Segment(" " * left)
     return [blank, *segments, Segment(" ")] if right else [*segments, blank, Segment(" ")]
 
 
