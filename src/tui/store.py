@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from milepost.tui.rows import JobRow, row_for
+from milepost.tui.rows import NO_ETA, JobRow, row_for
 from milepost.tui.status import Status
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class JobStore:
             self.by_status[before.status] -= 1
         self.by_status[row.status] += 1
         if row.is_moving:
-            self.moving.add(row.job.id)
+            self.moving.add(row.id)
         else:
-            self.moving.discard(row.job.id)
+            self.moving.discard(row.id)
 
     def _drop(self, job_id: str) -> None:
         row = self.rows.pop(job_id, None)
@@ -95,11 +95,10 @@ class JobStore:
     @property
     def rate(self) -> float:
         """Items processed per second, all jobs together."""
-        return sum(self.rows[job_id].job.progress.rate for job_id in self.moving)
+        return sum(self.rows[job_id].rate for job_id in self.moving)
 
     @property
     def eta(self) -> float | None:
         """Seconds until the last of the running jobs whose end can be foretold is through."""
-        progresses = [self.rows[job_id].job.progress for job_id in self.moving]
-        known = [progress.eta.seconds + progress.eta.nanos / 1e9 for progress in progresses if progress.HasField("eta")]
+        known = [eta for job_id in self.moving if (eta := self.rows[job_id].eta) < NO_ETA]
         return max(known, default=None)

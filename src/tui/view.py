@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 from milepost.common.filter import EVERYTHING, Node, parse, select
 from milepost.tui.rows import JobRow
@@ -22,20 +23,18 @@ class Sort(StrEnum):
     ACTIVITY = "activity"
 
 
-_NO_ETA = 1e12
-
-#: By what each sort orders; strings or numbers, so that comparing is quick.
+#: By what each sort orders: strings or numbers, so that comparing is quick.
 _KEYS: Mapping[Sort, Callable[[JobRow], float | str]] = {
-    Sort.ATTENTION: lambda row: row.attention,
+    Sort.ATTENTION: attrgetter("attention"),
     Sort.STATUS: lambda row: RANKS[row.status],
-    Sort.ID: lambda row: row.job.id,
-    Sort.NAME: lambda row: row.subject.folded_name,
-    Sort.PERCENT: lambda row: row.job.progress.percent,
-    Sort.ITEMS: lambda row: row.subject.total,
-    Sort.RATE: lambda row: row.job.progress.rate,
-    Sort.ETA: lambda row: row.job.progress.eta.seconds if row.job.progress.HasField("eta") else _NO_ETA,
-    Sort.FAILED: lambda row: row.subject.failed,
-    Sort.ACTIVITY: lambda row: row.subject.activity_time,
+    Sort.ID: attrgetter("id"),
+    Sort.NAME: attrgetter("folded_name"),
+    Sort.PERCENT: attrgetter("percent"),
+    Sort.ITEMS: attrgetter("total"),
+    Sort.RATE: attrgetter("rate"),
+    Sort.ETA: attrgetter("eta"),
+    Sort.FAILED: attrgetter("failed"),
+    Sort.ACTIVITY: attrgetter("activity_time"),
 }
 
 #: Sorts whose first sight should be the largest.
@@ -83,9 +82,10 @@ class JobView:
     def rebuild(self, rows: Mapping[str, JobRow], now: float) -> None:
         """Filters and sorts. The cursor stays on its job; where that is gone, on its line."""
         line = self.cursor_line
-        listed = self._ordered(self.matching(rows, now))
-        self.ids = [row.job.id for row in listed]
-        self._lines = {job_id: at for at, job_id in enumerate(self.ids)}
+        # Equal ones stay in the order in which they were first told of.
+        listed = sorted(self.matching(rows, now), key=_KEYS[self.order.sort], reverse=self.order.reverse)
+        self.ids = list(map(attrgetter("id"), listed))
+        self._lines = dict(zip(self.ids, range(len(self.ids)), strict=True))
         self.marks.intersection_update(rows)
         if self.cursor_id not in self._lines:
             self.cursor_id = self.ids[min(line, len(self.ids) - 1)] if self.ids else ""
@@ -102,21 +102,11 @@ class JobView:
             self.cursor_id = self.ids[min(line, len(self.ids) - 1)] if self.ids else ""
         return True
 
-    def matching(self, rows: Mapping[str, JobRow], now: float) -> list[JobRow]:
-        found = list(rows.values())
+    def matching(self, rows: Mapping[str, JobRow], now: float) -> Sequence[JobRow]:
+        found: Sequence[JobRow] = list(rows.values())
         if self.statuses:
             found = [row for row in found if row.status in self.statuses]
-        if self._node == EVERYTHING:
-            return found
-        kept = {id(subject) for subject in select(self._node, [row.subject for row in found], now)}
-        return [row for row in found if id(row.subject) in kept]
-
-    def _ordered(self, found: list[JobRow]) -> list[JobRow]:
-        if self.order.sort is not Sort.ATTENTION:
-            # Equal ones in the order of attention, whichever way round.
-            found.sort(key=_KEYS[Sort.ATTENTION])
-        found.sort(key=_KEYS[self.order.sort], reverse=self.order.reverse)
-        return found
+        return select(self._node, found, now)
 
     # --- cursor and marks ---
 

@@ -7,8 +7,10 @@
 Bare words and quoted text match the job's name. Terms side by side must all hold, as with AND; `NOT` and `-` negate;
 as AIP-160 has it, OR binds tighter than AND. Fields and what they take are in `FIELDS`.
 
-Case: `:` (contains) and bare words match the letters A to Z in either case, `=` is exact (`state` in either case). A
-label that a job does not have equals no value, so `label.team != "x"` holds for it.
+What is noticed about a job, as in `finding = stuck`, is so now: it is not stored, and whoever asks brings it along.
+
+Case: `:` (contains) and bare words match the letters A to Z in either case, `=` is exact (`state` and `finding` in
+either case). A label that a job does not have equals no value, so `label.team != "x"` holds for it.
 
 The store makes SQL of the same tree (`daemon.store.filters`); that both agree is a tested promise, so whatever changes
 here changes there.
@@ -16,6 +18,6 @@ here changes there.
 
 from milepost.common.filter.parser import parse
 from milepost.common.filter.select import select
-from milepost.common.filter.tree import EVERYTHING, FilterSubject, Node, matches
+from milepost.common.filter.tree import EVERYTHING, Filterable, FilterSubject, Node, fold, matches
 
-__all__ = ["EVERYTHING", "FilterSubject", "Node", "matches", "parse", "select"]
+__all__ = ["EVERYTHING", "FilterSubject", "Filterable", "Node", "fold", "matches", "parse", "select"]

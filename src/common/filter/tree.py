@@ -4,14 +4,16 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from functools import cached_property
+from typing import Protocol
 
+from milepost.core.findings import FindingKind
 from milepost.core.model import JobState
 
 
 class Kind(Enum):
     TEXT = "text"
     STATE = "state"
+    FINDING = "finding"
     NUMBER = "number"
     DURATION = "duration"
     TIME = "time"
@@ -24,6 +26,7 @@ FIELDS: Mapping[str, Kind] = {
     "pipeline": Kind.TEXT,
     "queue": Kind.TEXT,
     "state": Kind.STATE,
+    "finding": Kind.FINDING,
     "priority": Kind.NUMBER,
     "total": Kind.NUMBER,
     "succeeded": Kind.NUMBER,
@@ -88,6 +91,13 @@ class StateTest:
 
 
 @dataclass(frozen=True)
+class FindingTest:
+    """Something of this kind is noticed about the job now."""
+
+    value: FindingKind
+
+
+@dataclass(frozen=True)
 class NumberTest:
     """Also of times (Unix seconds) and of durations (seconds before now)."""
 
@@ -105,14 +115,51 @@ class LabelTest:
     value: str
 
 
-Node = And | Or | Not | TextTest | StateTest | NumberTest | LabelTest
+Node = And | Or | Not | TextTest | StateTest | FindingTest | NumberTest | LabelTest
 
 EVERYTHING = And(())
 
 
+class Filterable(Protocol):
+    """What a filter sees of a job; times are Unix seconds, counts those of the job (P1)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def folded_name(self) -> str: ...
+    @property
+    def state(self) -> JobState: ...
+    @property
+    def pipeline(self) -> str: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def create_time(self) -> float: ...
+    @property
+    def activity_time(self) -> float: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def succeeded(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def processed(self) -> int: ...
+    @property
+    def findings(self) -> frozenset[FindingKind]: ...
+
+
 @dataclass(frozen=True)
 class FilterSubject:
-    """What a filter sees of a job; times are Unix seconds, counts those of the job (P1)."""
+    """A `Filterable` and nothing else."""
 
     id: str
     name: str
@@ -127,25 +174,26 @@ class FilterSubject:
     succeeded: int = 0
     failed: int = 0
     skipped: int = 0
+    findings: frozenset[FindingKind] = frozenset()
 
     @property
     def processed(self) -> int:
         return self.succeeded + self.failed + self.skipped
 
-    @cached_property
+    @property
     def folded_name(self) -> str:
         return fold(self.name)
 
 
 def fold(text: str) -> str:
     """Lower case for A to Z only: what SQLite's lower() does, so that both sides agree."""
-    return text.translate(_ASCII_LOWER)
+    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-def matches(node: Node, subject: FilterSubject, now: float) -> bool:
+def matches(node: Node, subject: Filterable, now: float) -> bool:
     """Whether the job is one that the filter asks for; `now` (Unix seconds) is for `age` and `idle`."""
     match node:
         case And(operands):
@@ -156,6 +204,8 @@ def matches(node: Node, subject: FilterSubject, now: float) -> bool:
             return not matches(operand, subject, now)
         case StateTest(value):
             return subject.state is value
+        case FindingTest(value):
+            return value in subject.findings
         case TextTest(field, op, value):
             return _text_holds(op, getattr(subject, field), value)
         case LabelTest(label, op, value):
@@ -171,7 +221,7 @@ def _text_holds(op: Operator, held: str, value: str) -> bool:
     return (held == value) is (op is Operator.EQUAL)
 
 
-def _number(subject: FilterSubject, field: str, now: float) -> float:
+def _number(subject: Filterable, field: str, now: float) -> float:
     match field:
         case "age":
             return now - subject.create_time
