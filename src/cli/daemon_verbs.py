@@ -1,4 +1,4 @@
-"""`daemon start|stop|status`, `config`, `version`: the program itself."""
+"""`daemon start|stop|status|stats`, `config`, `version`: the program itself."""
 
 import asyncio
 import contextlib
@@ -46,6 +46,12 @@ def add_verbs(verbs: Verbs) -> None:
         "--kill", dest="mode", action="store_const", const="kill", help="what is in flight is killed; jobs are PAUSED"
     )
     group.add("status", status, "whether a daemon serves, and what it has", "milepost daemon status --json")
+    group.add(
+        "stats",
+        stats,
+        "load of the machine and of the daemon, over a second",
+        "milepost daemon stats\nmilepost daemon stats --json | jq .machine.disk_free_bytes",
+    )
     verbs.add("config", config, "every setting, its value, where that came from, and what it means", "milepost config")
     verbs.add("version", version, "the version of this command, and of the daemon if one serves", "milepost version")
 
@@ -128,13 +134,25 @@ def _ended(process: int) -> bool:
     return bool(readable)
 
 
-async def status(context: Context) -> Exit:
+async def stats(context: Context) -> Exit:
+    from milepost.cli.stats import daemon_stats
+
+    _refuse_without_daemon(context)
+    async with _client(context) as client:
+        return await daemon_stats(context, client)
+
+
+def _refuse_without_daemon(context: Context) -> None:
     if not _serving(context):
         raise MilepostError(
             Code.DAEMON_UNREACHABLE,
             f"No daemon serves {context.settings.state_dir}.",
             "Start it: milepost daemon start. Any verb that needs it does so too.",
         )
+
+
+async def status(context: Context) -> Exit:
+    _refuse_without_daemon(context)
     async with _client(context) as client:
         info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
     if context.json:

@@ -27,7 +27,7 @@ def add_verbs(verbs: Verbs) -> None:
         items,
         "list the items of a job: where each one stands, and its last error",
         "milepost items @last --state failed\nmilepost items @last --step fetch --state retry\n"
-        "milepost items @last --key ann --full --json",
+        "milepost items @last --class timeout\nmilepost items @last --key ann --full --json",
     )
     add_job(listing)
     listing.add_argument(
@@ -35,6 +35,13 @@ def add_verbs(verbs: Verbs) -> None:
     )
     listing.add_argument("--step", default="", help="only items that stand, or left the line, at this step")
     listing.add_argument("--label", default="", help="only items with this label")
+    listing.add_argument(
+        "--class",
+        dest="error_class",
+        default="",
+        metavar="CLASS",
+        help="only items that failed, or are tried again, with this class of error, as timeout",
+    )
     listing.add_argument("--key", action="append", default=[], help="only this item (repeatable)")
     listing.add_argument("--full", action="store_true", help="with payload and the records of all steps")
     listing.add_argument(
@@ -81,6 +88,7 @@ async def _list_items(context: Context, client: Client, limit: int) -> AsyncIter
             states=[job_pb2.ItemState.Value(f"ITEM_STATE_{name.upper()}") for name in arguments.state],
             step=arguments.step,
             label=arguments.label,
+            error_class=arguments.error_class,
             item_keys=arguments.key,
             full=arguments.full,
             page_size=min(left, PAGE) if limit else PAGE,

@@ -23,6 +23,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "control": ("pause", "resume", "restart", "cancel", "force-cancel", "retry"),
     "items": ("items", "results"),
     "events": ("events", "logs"),
+    "stats": ("stats",),
     "daemon_verbs": ("daemon", "config", "version"),
 }
 

@@ -95,6 +95,26 @@ async def test_items(cli: Cli, completed: job_pb2.Job) -> None:
     assert "--limit 0" in cut.err
 
 
+async def test_items_by_class_and_stats(cli: Cli, completed: job_pb2.Job) -> None:
+    found = (await cli("stats", "@last", "--json")).document
+    executed = [step.counts.succeeded + step.counts.skipped for step in completed.steps]
+    assert [step["executions"]["count"] for step in found["steps"]] == executed
+    (failure,) = found["failures"]
+    plain = await cli("stats", "@last")
+    assert plain.out.splitlines()[0].split()[:3] == ["STEP", "EXECUTED", "MEAN"]
+    assert f"milepost items @last --class {failure['error_class']}" in plain.err
+    listed = await cli("items", "@last", "--class", failure["error_class"], "--json")
+    assert [item["key"] for item in listed.document["items"]] == ["item-003"]
+    assert (await cli("items", "@last", "--class", "nothing", "--json")).document["items"] == []
+
+
+async def test_daemon_stats(cli: Cli) -> None:
+    assert "cores, load" in (await cli("daemon", "stats")).out
+    found = (await cli("daemon", "stats", "--json")).document
+    assert found["machine"]["disk_free_bytes"] > 0
+    assert found["daemon"]["cpu_percent"] >= 0
+
+
 async def test_results(cli: Cli, completed: job_pb2.Job) -> None:
     lines = (await cli("results", completed.id)).documents
     assert len(lines) == 20
