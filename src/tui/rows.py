@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from milepost.common.filter import fold
 from milepost.core.findings import FindingKind
-from milepost.core.findings import FindingKind
 from milepost.core.model import JobState
 from milepost.tui.status import RANKS, Status
 
@@ -46,11 +45,6 @@ class JobRow(NamedTuple):
     skipped: int
     processed: int
     findings: frozenset[FindingKind]
-
-    @property
-    def findings(self) -> frozenset[FindingKind]:
-        """Looked at when a filter asks, which is seldom."""
-        return frozenset(kind for found in self.job.findings if (kind := _findings().get(found.kind)))
 
     @property
     def is_moving(self) -> bool:
@@ -105,13 +99,6 @@ def _states() -> Mapping[int, JobState]:
     from milepost.common.wire.enums import JOB_STATES  # protobuf is there as soon as there is a document
 
     return {number: state for state, number in JOB_STATES.items()}
-
-
-@cache
-def _findings() -> Mapping[int, FindingKind]:
-    from milepost.common.wire.enums import FINDING_KINDS
-
-    return {number: kind for kind, number in FINDING_KINDS.items()}
 
 
 @cache
