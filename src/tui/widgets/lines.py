@@ -93,7 +93,8 @@ class LineList(ScrollView, can_focus=True):
         top, height = self.scroll_offset.y, self.size.height
         if height and not top <= line < top + height:
             to = line if line < top else line - height + 1
-            self.scroll_to(y=to, animate=False, immediate=True)
+            # Forced: the scrollbar, without which there is no scrolling, comes with the next layout only.
+            self.scroll_to(y=to, animate=False, force=True, immediate=True)
 
     # --- drawing ---
 
