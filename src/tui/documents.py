@@ -48,11 +48,12 @@ def current_step(job: "Job") -> "Step | None":
     return next((step for step in job.steps if step.counts.in_flight), unfinished[0] if unfinished else None)
 
 
-def step_seconds(step: "Step", now: float) -> float | None:
-    """From its first task to its last, or to now; None when it has not started."""
+def step_seconds(step: "Step", until: float) -> float | None:
+    """From its first task to its last, or for as long as that has not ended until then; None before it has started."""
     if not step.HasField("start_time"):
         return None
-    return (seconds_of(step.end_time) if step.HasField("end_time") else now) - seconds_of(step.start_time)
+    end = seconds_of(step.end_time) if step.HasField("end_time") else until
+    return max(0.0, end - seconds_of(step.start_time))
 
 
 def failure_line(failure: "Failure", letters: int = 500) -> str:

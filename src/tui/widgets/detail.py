@@ -189,10 +189,10 @@ class JobDetail(Widget):
         if self.has_class("-wide"):
             self._summary.show_job(row)
         match self._pane:
-            case Metrics() as metrics:
-                metrics.show_job(row)
-            case Items() | Steps() as pane:
-                pane.show_job(row.job)
+            case Metrics() | Steps() as pane:
+                pane.show_job(row)
+            case Items() as items:
+                items.show_job(row.job)
 
     def _paint_why(self, row: JobRow) -> None:
         """Why the job is as it is, and what to do now."""

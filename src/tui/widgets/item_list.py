@@ -49,7 +49,7 @@ class ItemList(NotedList):
         self._longest_key = 8
         self.cursor = 0
         self.say("loading …")
-        self.scroll_to(y=0, animate=False, immediate=True)
+        self.scroll_to(y=0, animate=False, force=True, immediate=True)
         self.show_count(0)
 
     def outdate(self) -> None:

@@ -51,7 +51,7 @@ class LogList(NotedList):
         fell_out = self.lines.add(lines)
         if fell_out and not self.following:
             self.cursor -= fell_out
-            self.scroll_to(y=max(0, self.scroll_offset.y - fell_out), animate=False, immediate=True)
+            self.scroll_to(y=max(0, self.scroll_offset.y - fell_out), animate=False, force=True, immediate=True)
         self.show_lines()
 
     def show_lines(self) -> None:
@@ -99,6 +99,10 @@ class LogList(NotedList):
         super().watch_scroll_y(old_value, new_value)
         if round(new_value) < round(old_value):
             self.following = False
+
+    def on_resize(self) -> None:
+        if self.following:
+            self.follow(on=True)
 
     def action_aside(self, by: int) -> None:
         self._offset = max(0, self._offset + by * _ASIDE)
@@ -219,10 +223,10 @@ class Logs(Widget):
 
     def _show_head(self) -> None:
         look, lines = look_of(self), self.list.lines
-        live = "live" if self.is_live else "complete"
-        follow = "following" if self.list.following else "F follows"
-        left = [Part(f" {live} ", look.accent if self.is_live else look.dim)]
-        left.append(Part(f" {follow} ", look.strong if self.list.following else look.dim, "follow"))
+        left = [Part(" live " if self.is_live else " complete ", look.accent if self.is_live else look.dim)]
+        if self.is_live:
+            follow = "following" if self.list.following else "F follows"
+            left.append(Part(f" {follow} ", look.strong if self.list.following else look.dim, "follow"))
         if lines.only:
             left.append(Part(f"  item {plain(lines.only)} x", look.accent, "only"))
         if self.list.search:

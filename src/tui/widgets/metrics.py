@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TOWER_ROWS = 3
 _LABEL_CELLS = 11
+#: From this width on the number of tasks stands beside how long they took.
+_COUNT_WIDTH = 70
 #: What the plots take at most: wider ones are no better to read.
 _PLOT_CELLS = 100
 
@@ -216,8 +218,8 @@ def _durations(metrics: "GetJobMetricsResponse", width: int, look: Look) -> list
     if not known:
         return [[], title, [Segment("  no task has ended yet", look.dim)]]
     names = min(16, max(cells_of(plain(step.step)) for step in known), width // 4)
-    numbers = 26
-    cells = min(_PLOT_CELLS, width - names - numbers - 6)
+    numbers = 24 if width < _COUNT_WIDTH else 31
+    cells = min(_PLOT_CELLS, width - names - numbers - 5)
     high = max(step.executions.max_seconds for step in known)
     scale = plots.Scale(min(step.executions.p50_seconds for step in known), high, max(1, cells))
     kind = ", logarithmic" if scale.is_logarithmic and cells >= 10 else ""
@@ -230,7 +232,9 @@ def _durations(metrics: "GetJobMetricsResponse", width: int, look: Look) -> list
             line += plots.box(found.p50_seconds, found.p90_seconds, found.max_seconds, scale, look)
         for value in (found.p50_seconds, found.p90_seconds, found.max_seconds):
             line.append(cell(documents.took(value), 8, right=True))
-        lines.append([*line, cell(figures.count(found.count), 7, look.dim, right=True) if width >= 70 else Segment("")])
+        lines.append(
+            [*line, cell(figures.count(found.count), 7, look.dim, right=True) if width >= _COUNT_WIDTH else Segment("")]
+        )
     return lines
 
 

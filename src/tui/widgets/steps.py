@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from milepost.tui import documents, figures
 from milepost.tui.parts import Part
+from milepost.tui.rows import JobRow
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets.cells import Line, cell, now, plain
@@ -20,14 +21,15 @@ from milepost.tui.widgets.composed import NotedList
 from milepost.tui.widgets.lines import LineList
 
 if TYPE_CHECKING:
-    from milepost.v1.job_pb2 import Job, Step
+    from milepost.v1.job_pb2 import Step
 
-Draw = Callable[["Step", Look], tuple[str, Style | None]]
+Drawn = tuple[str, Style | None]
+Draw = Callable[["Step", Look, float], Drawn]
 
 
 @dataclass(frozen=True)
 class Column:
-    """`from_width`: width of the table from which on it is shown."""
+    """`draw` is given the step and until when it may have been going on; `from_width`: width of the table for it."""
 
     title: str
     width: int
@@ -35,18 +37,18 @@ class Column:
     from_width: int = 0
 
 
-def _processed(step: "Step", _: Look) -> tuple[str, Style | None]:
+def _processed(step: "Step", _: Look, __: float) -> Drawn:
     counts = step.counts
     more = "" if counts.total_known else "+"
     return f"{figures.count(counts.processed)}/{figures.count(counts.total - counts.upstream)}{more}", None
 
 
-def _percent(step: "Step", _: Look) -> tuple[str, Style | None]:
+def _percent(step: "Step", _: Look, __: float) -> Drawn:
     return figures.percent(step.progress.percent), None
 
 
 def _number(read: Callable[["Step"], int], status: Status | None = None) -> Draw:
-    def draw(step: "Step", look: Look) -> tuple[str, Style | None]:
+    def draw(step: "Step", look: Look, __: float) -> Drawn:
         number = read(step)
         style = look.statuses[status] if status else None
         return figures.count(number), style if number else look.dim
@@ -54,20 +56,20 @@ def _number(read: Callable[["Step"], int], status: Status | None = None) -> Draw
     return draw
 
 
-def _rate(step: "Step", look: Look) -> tuple[str, Style | None]:
+def _rate(step: "Step", look: Look, __: float) -> Drawn:
     return figures.rate(step.progress.rate), None if step.progress.rate > 0 else look.dim
 
 
-def _eta(step: "Step", _: Look) -> tuple[str, Style | None]:
+def _eta(step: "Step", _: Look, __: float) -> Drawn:
     progress = step.progress
     return figures.seconds(progress.eta.seconds if progress.HasField("eta") else None), None
 
 
-def _took(step: "Step", _: Look) -> tuple[str, Style | None]:
-    return figures.seconds(documents.step_seconds(step, now())), None
+def _took(step: "Step", _: Look, until: float) -> Drawn:
+    return figures.seconds(documents.step_seconds(step, until)), None
 
 
-def _start(step: "Step", look: Look) -> tuple[str, Style | None]:
+def _start(step: "Step", look: Look, __: float) -> Drawn:
     return documents.clock(step.start_time, now()), look.dim
 
 
@@ -93,7 +95,7 @@ def columns_for(width: int) -> tuple[list[Column], int]:
     return shown, max(6, min(40, width - _GUTTER - sum(column.width + 1 for column in shown)))
 
 
-def step_look(step: "Step", look: Look) -> tuple[str, Style]:
+def step_look(step: "Step", look: Look, *, is_moving: bool) -> tuple[str, Style]:
     glyphs, styles = look.glyphs, look.statuses
     if step.counts.failed:
         return glyphs.failed, styles[Status.FAILED]
@@ -102,26 +104,33 @@ def step_look(step: "Step", look: Look) -> tuple[str, Style]:
     if step.HasField("end_time"):
         return glyphs.done, styles[Status.COMPLETED]
     if step.HasField("start_time"):
-        return glyphs.running, styles[Status.RUNNING]
+        status = Status.RUNNING if is_moving else Status.PAUSED
+        return glyphs.status[status], styles[status]
     return glyphs.pending, look.dim
 
 
 class StepTable(NotedList):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__("no steps yet", id=id)
-        self.steps: Sequence[Step] = ()
+        self.row: JobRow | None = None
+
+    @property
+    def steps(self) -> "Sequence[Step]":
+        return self.row.job.steps if self.row else ()
 
     def draw(self, line: int, width: int) -> list[Segment]:
-        look, step = look_of(self), self.steps[line]
+        assert self.row is not None
+        look, step, job = look_of(self), self.steps[line], self.row.job
+        until = now() if self.row.is_moving else documents.seconds_of(job.activity_time)
         columns, name_cells = columns_for(width)
-        glyph, style = step_look(step, look)
+        glyph, style = step_look(step, look, is_moving=self.row.is_moving)
         segments: Line = [
             Segment(f"{look.glyphs.cursor if line == self.cursor else ' '} ", look.accent),
             Segment(f"{glyph} ", style),
             cell(plain(step.name), name_cells, look.strong),
         ]
         for column in columns:
-            text, text_style = column.draw(step, look)
+            text, text_style = column.draw(step, look, until)
             segments += [Segment(" "), cell(text, column.width, text_style, right=True)]
         return segments
 
@@ -150,9 +159,9 @@ class Steps(Widget):
     def clear(self) -> None:
         self.table.show_count(0)
 
-    def show_job(self, job: "Job") -> None:
-        self.table.steps = job.steps
-        self.table.show_count(len(job.steps))
+    def show_job(self, row: JobRow) -> None:
+        self.table.row = row
+        self.table.show_count(len(row.job.steps))
 
     @property
     def focus_target(self) -> Widget:

@@ -76,7 +76,7 @@ class Timeline(NotedList):
             self.cursor += len(fresh)
             self.count = len(self._events)
             self.virtual_size = self.virtual_size.with_height(self.count)
-            self.scroll_to(y=self.scroll_offset.y + len(fresh), animate=False, immediate=True)
+            self.scroll_to(y=self.scroll_offset.y + len(fresh), animate=False, force=True, immediate=True)
 
     def failed_to_read(self, words: str) -> None:
         self._outdated = False

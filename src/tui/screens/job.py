@@ -1,0 +1,78 @@
+"""One job on the whole screen: the same detail, with its actions below."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from milepost.tui import parts
+from milepost.tui.rows import JobRow
+from milepost.tui.screens.detailing import DetailingScreen
+from milepost.tui.store import Changes
+from milepost.tui.widgets.click_line import ClickLine
+from milepost.tui.widgets.detail import JobDetail
+
+
+class JobScreen(DetailingScreen):
+    """Of one job for as long as it is open; a job that is removed meanwhile stays as it was last seen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy_id", "Copy the id", show=False, id="job.copy_id")]
+    DEFAULT_CSS = """
+    JobScreen > JobDetail { height: 1fr; }
+    """
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self._job_id = job_id
+        self._row: JobRow | None = None
+
+    def compose(self) -> ComposeResult:
+        yield JobDetail(self.milepost.client_of, id="detail")
+        yield ClickLine(id="job-actions")
+
+    def on_mount(self) -> None:
+        self.milepost.changes.subscribe(self, self._on_changes)
+        self._paint()
+        self.query_one(JobDetail).focus_tab()
+
+    def chosen_rows(self) -> Sequence[JobRow]:
+        return [self._row] if self._row else []
+
+    def paint_actions(self) -> None:
+        look, line = self.milepost.look, self.query_one("#job-actions", ClickLine)
+        if self._row is None:
+            line.show([parts.Part(" loading …", look.dim)])
+        elif not self.milepost.link.is_live:
+            line.show([parts.Part(f" {self.milepost.link.state.value}: what you see is of before", look.amber)])
+        else:
+            left = parts.action_parts(self.buttons(self._row), look)
+            line.show(left or [parts.Part(" nothing to do here: only details", look.dim)])
+
+    def _on_changes(self, changes: Changes) -> None:
+        if self._row is None or self._job_id in changes.dirty:
+            self._paint()
+        else:
+            self.paint_actions()
+
+    def _paint(self) -> None:
+        row = self.milepost.store.rows.get(self._job_id)
+        if row is not None:
+            self._row = row
+            self.query_one(JobDetail).show(row.job)
+        self.paint_actions()
+
+    def on_job_detail_closed(self, event: JobDetail.Closed) -> None:
+        event.stop()
+        self.app.pop_screen()
+
+    def on_click_line_clicked(self, event: ClickLine.Clicked) -> None:
+        kind, _, value = event.target.partition(":")
+        if kind == "key":
+            self.action_key(value)
+        elif kind == "command":
+            self.command((value,))
+
+    def action_copy_id(self) -> None:
+        self.app.copy_to_clipboard(self._job_id)
+        self.notify(f"Copied {self._job_id}.", markup=False)
