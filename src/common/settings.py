@@ -4,7 +4,7 @@ Weakest first: default, the file `$XDG_CONFIG_HOME/milepost/config.toml`, the en
 """
 # ruff: noqa: RUF009 - `_setting` makes a dataclass field
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,30 @@ def _queues(value: object) -> Mapping[str, int]:
     return {"default": DEFAULT_QUEUE_LIMIT, **checked}
 
 
+def _keys(value: object) -> Mapping[str, str]:
+    """Which names there are is the terminal UI's matter, which checks them when it starts."""
+    wanted = "bindings of the terminal UI with the keys for them, as command.pause=P,list.down=j down"
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        given: dict[str, object] = {name.strip(): keys.strip() for name, _, keys in pairs}
+    elif isinstance(value, Mapping):
+        given = dict(_flat(value))
+    else:
+        raise ValueError(wanted)  # noqa: TRY004 - a wrong value, whatever its type
+    if not all(name and isinstance(keys, str) and keys.strip() for name, keys in given.items()):
+        raise ValueError(wanted)
+    return {name: " ".join(str(keys).replace(",", " ").split()) for name, keys in given.items()}
+
+
+def _flat(table: Mapping[object, object], before: str = "") -> Iterator[tuple[str, object]]:
+    """TOML reads `command.pause = "P"` without quotes as a table in a table."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
 DEFAULT_QUEUE_LIMIT = 2
 
 
@@ -125,6 +149,11 @@ class Settings:
     timeout_generation: float = _setting("Time-out of steps with timeout='generation'.", _seconds(0.1, 1e7), 1800.0)
     timeout_api: float = _setting("Time-out of steps with timeout='api'.", _seconds(0.1, 1e7), 300.0)
     timeout_file: float = _setting("Time-out of steps with timeout='file'.", _seconds(0.1, 1e7), 120.0)
+    keys: Mapping[str, str] = _setting(
+        "Keys of the terminal UI, by the binding's name as its help (?) shows it: command.pause=P,list.down=j down.",
+        _keys,
+        {},
+    )
     #: Where each value came from: "default", the path of the file, "environment" or "flag".
     sources: Mapping[str, str] = field(default_factory=dict)
 

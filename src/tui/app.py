@@ -12,12 +12,15 @@ from textual.signal import Signal
 from textual.timer import Timer
 
 from milepost.common.settings import Settings
+from milepost.tui.clock import Clock
+from milepost.tui.keys import bound_keys, keymap
 from milepost.tui.link import Link, LinkState
 from milepost.tui.status import Glyphs, glyphs_for
 from milepost.tui.store import Changes, JobStore
 from milepost.tui.theme import DEFAULT_THEME, THEMES, Look, default_variables, make_look
 
 if TYPE_CHECKING:
+    from milepost.common.client import Client
     from milepost.tui.connection import Connection
 
 #: Seconds between two repaints of what changed.
@@ -37,11 +40,14 @@ class MilepostApp(App[None]):
         Binding("question_mark", "help", "Help", id="app.help", key_display="?"),
     ]
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], job: str = "") -> None:
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], job: str = "", clock: Clock | None = None
+    ) -> None:
         self.glyphs: Glyphs = glyphs_for(environ, sys.stdout.encoding or "")
         super().__init__()
         self.settings = settings
         self.environ = environ
+        self.clock = clock or Clock()
         self.store = JobStore()
         self.connection: Connection | None = None
         self.first_job = job
@@ -51,10 +57,15 @@ class MilepostApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
+        self.set_keymap(keymap(settings.keys))
 
     @property
     def link(self) -> Link:
         return self.connection.link if self.connection else Link(LinkState.CONNECTING, 0.0)
+
+    def client_of(self) -> "Client | None":
+        """The way to the daemon, as soon as there is one."""
+        return self.connection.client if self.connection else None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return default_variables(dark=self.current_theme.dark)
@@ -96,6 +107,12 @@ class MilepostApp(App[None]):
 
     def action_reconnect(self) -> None:
         self._connect()
+
+    def action_help(self) -> None:
+        from milepost.tui.screens.help import HelpScreen  # seldom needed
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(bound_keys(self.screen)))
 
 
 def _load_connection() -> "type[Connection]":

@@ -87,3 +87,20 @@ def test_a_wrong_file_is_refused(environ: dict[str, str], tmp_path: Path, text: 
         load_settings({}, environ)
     assert caught.value.code is Code.SETTING_INVALID
     assert str(file) in caught.value.message
+
+
+def test_keys_of_the_terminal_ui(environ: dict[str, str], tmp_path: Path) -> None:
+    write_file(tmp_path, '[keys]\n"command.pause" = "P"\nlist.down = "j,  f5"\nlist.up = "k"\n')
+    assert load_settings({}, environ).keys == {"command.pause": "P", "list.down": "j f5", "list.up": "k"}
+    settings = load_settings({}, environ | {"MILEPOST_KEYS": "command.pause=P, jobs.sort=="})
+    assert settings.keys == {"command.pause": "P", "jobs.sort": "="}
+
+
+@pytest.mark.parametrize(
+    "text", ['keys = "P"', '[keys]\n"command.pause" = ""', '[keys]\n"command.pause" = 3', "keys = 7"]
+)
+def test_keys_that_are_none(environ: dict[str, str], tmp_path: Path, text: str) -> None:
+    write_file(tmp_path, f"{text}\n")
+    with pytest.raises(MilepostError, match="keys") as raised:
+        load_settings({}, environ)
+    assert raised.value.code is Code.SETTING_INVALID
