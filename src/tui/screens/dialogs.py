@@ -1,6 +1,5 @@
 """Questions before something is destroyed. Enter and Esc always leave the job as it is."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +12,7 @@ from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from milepost.common.text import safe_lines
+from milepost.tui.clock import clock_of
 
 #: Seconds in which a key that was meant for the list before confirms nothing.
 _TOO_SOON = 0.3
@@ -41,7 +41,7 @@ class ConfirmDialog(ModalScreen[bool]):
     def __init__(self, question: Question) -> None:
         super().__init__()
         self.question = question
-        self._shown = time.monotonic()
+        self._shown = 0.0
 
     def compose(self) -> ComposeResult:
         question = self.question
@@ -57,6 +57,7 @@ class ConfirmDialog(ModalScreen[bool]):
                     yield Button(f"{question.do} (y)", id="do", variant="error", compact=True)
 
     def on_mount(self) -> None:
+        self._shown = clock_of(self).monotonic()
         self.query_one("#count" if self.question.count else "#keep").focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - as Textual calls it
@@ -66,7 +67,7 @@ class ConfirmDialog(ModalScreen[bool]):
         self.dismiss(False)
 
     def action_do(self) -> None:
-        if time.monotonic() - self._shown >= _TOO_SOON:
+        if clock_of(self).monotonic() - self._shown >= _TOO_SOON:
             self.dismiss(True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:

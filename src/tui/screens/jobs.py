@@ -18,11 +18,13 @@ from milepost.core.errors import MilepostError
 from milepost.tui import parts
 from milepost.tui.link import LinkState, version_warning
 from milepost.tui.rows import JobRow
-from milepost.tui.screens.commanding import CommandScreen
+from milepost.tui.screens.detailing import DetailingScreen
+from milepost.tui.screens.job import JobScreen
 from milepost.tui.status import ATTENTION, Status
 from milepost.tui.store import Changes
 from milepost.tui.view import JobView, Sort
 from milepost.tui.widgets.click_line import ClickLine
+from milepost.tui.widgets.detail import JobDetail
 from milepost.tui.widgets.job_table import JobTable, JobTableHead
 from milepost.tui.widgets.lines import LineList
 
@@ -30,15 +32,22 @@ from milepost.tui.widgets.lines import LineList
 REORDER = 1.0
 #: Below this size there is the list and nothing around it.
 PLAIN = Size(60, 16)
+#: Shares of the screen for the detail, in percent; below FULL lines it takes all of it.
+SPLITS = (25, 50, 75)
+FULL = 30
 #: Overall rates that the sparkline shows, one a second.
 SPARKS = 8
 
 
-class JobsScreen(CommandScreen):
+class JobsScreen(DetailingScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", id="jobs.filter", key_display="/"),
         Binding("exclamation_mark", "attention", "Attention", id="jobs.attention", key_display="!"),
-        *[Binding(str(digit), f"chip({digit})", show=False, id=f"jobs.status_{digit}") for digit in range(10)],
+        Binding("0", "chip(0)", "All jobs", show=False, id="jobs.status_0"),
+        *[
+            Binding(str(digit), f"chip({digit})", f"Only {chip.word}", show=False, id=f"jobs.status_{digit}")
+            for digit, chip in enumerate(parts.CHIPS, 1)
+        ],
         Binding("o", "next_sort", "Sort", id="jobs.sort"),
         Binding("O", "turn_sort", "Turn the order round", show=False, id="jobs.turn_sort"),
         Binding("space", "mark", "Mark", id="jobs.mark"),
@@ -46,6 +55,8 @@ class JobsScreen(CommandScreen):
         Binding("a", "mark_all", "Mark all listed", show=False, id="jobs.mark_all"),
         Binding("u", "freeze", "Freeze the list", show=False, id="jobs.freeze"),
         Binding("f", "next_failed", "Next that failed", show=False, id="jobs.next_failed"),
+        Binding("plus,equals_sign", "zoom(1)", "Larger detail", show=False, id="jobs.zoom_in", key_display="+"),
+        Binding("underscore,minus", "zoom(-1)", "Smaller detail", show=False, id="jobs.zoom_out", key_display="_"),
         Binding("escape", "back", "Back", show=False, id="jobs.back"),
         Binding("y", "copy_id", "Copy the id", show=False, id="jobs.copy_id"),
     ]
@@ -57,6 +68,8 @@ class JobsScreen(CommandScreen):
         self._rebuilt = 0.0
         self._rates: deque[float] = deque([0.0] * SPARKS, maxlen=SPARKS)
         self._last_mark = ""
+        #: Share of the screen that the detail takes, in percent.
+        self.split = SPLITS[1]
 
     def compose(self) -> ComposeResult:
         yield ClickLine(id="header")
@@ -69,6 +82,7 @@ class JobsScreen(CommandScreen):
         yield JobTableHead(id="head")
         yield Static(id="notice", markup=False)
         yield JobTable(id="table")
+        yield JobDetail(self.milepost.client_of, id="detail")
         yield ClickLine(id="actions")
         yield ClickLine(id="hints")
 
@@ -114,6 +128,8 @@ class JobsScreen(CommandScreen):
             self._rebuild()
         else:
             self._repaint(changes.dirty)
+        if self.view.cursor_id in changes.dirty:
+            self._show_detail()
         self._paint_lines()
 
     @property
@@ -128,7 +144,7 @@ class JobsScreen(CommandScreen):
         if view.holds_still and view.ids:
             view.drop_gone(self._rows)
         else:
-            view.rebuild(self._rows, time.time())
+            view.rebuild(self._rows, self.milepost.clock.now())
             self._stale = False
         self._rebuilt = time.monotonic()
         self.table.show_count(len(view.ids))
@@ -138,7 +154,7 @@ class JobsScreen(CommandScreen):
     def _rebuild_now(self) -> None:
         """After a person chose something: at once, held still or not."""
         self._follow_cursor()
-        self.view.rebuild(self._rows, time.time())
+        self.view.rebuild(self._rows, self.milepost.clock.now())
         self._stale, self._rebuilt = False, time.monotonic()
         self.table.show_count(len(self.view.ids))
         self.table.put_cursor(self.view.cursor_line)
@@ -170,7 +186,8 @@ class JobsScreen(CommandScreen):
 
     def _paint_banner(self) -> None:
         link = self.milepost.link
-        text = parts.banner(link, time.time()) or version_warning(milepost.__version__, link.daemon_version)
+        text = parts.banner(link, self.milepost.clock.now())
+        text = text or version_warning(milepost.__version__, link.daemon_version)
         banner = self.query_one("#banner", Static)
         if bool(text) != banner.has_class("shown"):
             banner.set_class(bool(text), "shown")
@@ -230,6 +247,16 @@ class JobsScreen(CommandScreen):
         if event.control is self.table:
             self._follow_cursor()
             self.paint_actions()
+            self._show_detail()
+
+    def on_line_list_opened(self, event: LineList.Opened) -> None:
+        """First the detail beside the list, then all of the screen."""
+        if event.control is not self.table:
+            return
+        if self.detail_is_open or self.size.height < FULL:
+            self.app.push_screen(JobScreen(self.view.cursor_id))
+        else:
+            self.open_detail()
 
     def on_job_table_head_chosen(self, event: JobTableHead.Chosen) -> None:
         self._sort(event.sort)
@@ -349,6 +376,39 @@ class JobsScreen(CommandScreen):
         if self.view.cursor_id:
             self.app.copy_to_clipboard(self.view.cursor_id)
             self.notify(f"Copied {self.view.cursor_id}.", markup=False)
+
+    # --- the detail ---
+
+    @property
+    def detail(self) -> JobDetail:
+        return self.query_one(JobDetail)
+
+    @property
+    def detail_is_open(self) -> bool:
+        return self.detail.has_class("open")
+
+    def open_detail(self) -> None:
+        self.detail.add_class("open")
+        self.detail.styles.height = f"{self.split}%"
+        self._show_detail()
+        self.call_after_refresh(self.table.show_line, self.table.cursor)
+
+    def _show_detail(self) -> None:
+        """Of the job under the cursor, as it was last told."""
+        row = self.cursor_row
+        if self.detail_is_open and row is not None:
+            self.detail.show(row.job)
+
+    def on_job_detail_closed(self, event: JobDetail.Closed) -> None:
+        event.stop()
+        self.detail.remove_class("open")
+        self.detail.show(None)
+        self.table.focus()
+
+    def action_zoom(self, by: int) -> None:
+        at = SPLITS.index(self.split) + by if self.split in SPLITS else 1
+        self.split = SPLITS[max(0, min(at, len(SPLITS) - 1))]
+        self.open_detail()
 
     # --- commands ---
 
