@@ -12,6 +12,8 @@ from textual.signal import Signal
 from textual.timer import Timer
 
 from milepost.common.settings import Settings
+from milepost.common.text import safe_lines
+from milepost.core.errors import MilepostError
 from milepost.tui.clock import Clock
 from milepost.tui.keys import bound_keys, keymap
 from milepost.tui.link import Link, LinkState
@@ -104,6 +106,23 @@ class MilepostApp(App[None]):
     def _tell(self) -> None:
         self._telling, self._told = None, time.monotonic()
         self.changes.publish(self.store.take_changes())
+        if self.first_job and self.link.is_live:
+            reference, self.first_job = self.first_job, ""
+            self.run_worker(self._open_job(reference), group="first job")
+
+    async def _open_job(self, reference: str) -> None:
+        """The job that was named when the program was started, over the list."""
+        from milepost.tui.details import job_named
+        from milepost.tui.screens.job import JobScreen
+
+        client = self.client_of()
+        assert client is not None, "it is live"
+        try:
+            job = await job_named(client, reference)
+        except MilepostError as error:
+            self.notify(safe_lines(f"{error.message}\n{error.remedy}"), severity="error", timeout=60, markup=False)
+        else:
+            self.push_screen(JobScreen(job.id))
 
     def action_reconnect(self) -> None:
         self._connect()

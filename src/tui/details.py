@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from milepost.tui.report import Evidence
-
 from milepost.common.wire.enums import ITEM_STATES
 from milepost.core.errors import MilepostError
 from milepost.core.model import ItemState
+from milepost.tui.report import Evidence
 from milepost.tui.windows import ItemFilter
 from milepost.v1 import daemon_service_pb2, job_pb2
 from milepost.v1 import job_service_pb2 as pb
@@ -41,6 +40,11 @@ class ItemHistory:
 
     item: job_pb2.Item
     attempts: Sequence[job_pb2.Attempt]
+
+
+async def job_named(client: "Client", reference: str) -> job_pb2.Job:
+    """By id, unique prefix of one, unique name, or "@last". Raises MilepostError."""
+    return (await client.call(client.jobs.GetJob, pb.GetJobRequest(job=reference), DEADLINE)).job
 
 
 async def items_window(
