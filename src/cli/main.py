@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
+import milepost
 from milepost.cli.context import Context, environment, out_error_json
 from milepost.cli.exit_codes import EXIT_OF, Exit
 from milepost.cli.parser import Parser, Verb, Verbs, add_common, split_command
@@ -51,6 +52,7 @@ def build_parser(modules: Iterable[str] = tuple(MODULES)) -> Parser:
         allow_abbrev=False,
     )
     add_common(parser, default=None)
+    parser.add_argument("--version", action="version", version=f"milepost {milepost.__version__}")
     verbs = Verbs(parser)
     for name in modules:
         importlib.import_module(f"milepost.cli.{name}").add_verbs(verbs)
@@ -59,13 +61,31 @@ def build_parser(modules: Iterable[str] = tuple(MODULES)) -> Parser:
 
 def modules_for(arguments: Sequence[str]) -> Sequence[str]:
     """Only what the verb needs: each module costs about as much as the whole call to the daemon."""
+    verb = _verb_of(arguments)
+    if verb is None:
+        return list(MODULES)
+    for name, verbs in MODULES.items():
+        if verb in verbs:
+            return [name]
+    raise _unknown(verb)
+
+
+def _verb_of(arguments: Sequence[str]) -> str | None:
     left = iter(arguments)
     for argument in left:
         if argument in ("--state-dir", "--socket"):
             next(left, None)
         elif not argument.startswith("-"):
-            return [name for name, verbs in MODULES.items() if argument in verbs] or list(MODULES)
-    return list(MODULES)
+            return argument
+    return None
+
+
+def _unknown(verb: str) -> MilepostError:
+    from difflib import get_close_matches
+
+    close = get_close_matches(verb, [known for verbs in MODULES.values() for known in verbs], n=1)
+    advice = f"Did you mean milepost {close[0]}? " if close else ""
+    return MilepostError(Code.INVALID_ARGUMENT, f"There is no verb {verb!r}.", f"{advice}All of them: milepost --help.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,4 +4,6 @@ MAX_QUOTED = 500
 
 
 def printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text[:MAX_QUOTED])
+    """Lines and runs of blanks become one blank each."""
+    words = " ".join(text[:MAX_QUOTED].split())
+    return "".join(character if character.isprintable() else "?" for character in words)

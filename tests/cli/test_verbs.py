@@ -216,6 +216,7 @@ async def test_alone_it_tells_what_changed_and_what_needs_you(cli: Cli, complete
 async def test_version_and_config_need_no_daemon(cli: Cli, daemon: RealDaemon) -> None:
     daemon.terminate()
     assert (await cli("version", "--json")).document["daemon_version"] is None
+    assert (await cli("version")).out.startswith((await cli("--version")).out.strip())
     settings = {one["name"]: one for one in (await cli("config", "--json")).document["settings"]}
     assert settings["state_dir"]["source"] == "environment"
     assert settings["pause_timeout"]["value"] == "60"
@@ -229,6 +230,7 @@ async def test_version_and_config_need_no_daemon(cli: Cli, daemon: RealDaemon) -
         (["ls", "state = BROKEN"], 2, "States:"),
         (["show"], 2, "required"),
         (["fly"], 2, "--help"),
+        (["resum", "@last"], 2, "Did you mean milepost resume?"),
         (["run", "/nowhere/pipeline.py"], 2, "/nowhere/pipeline.py"),
         (["run", "--each", "/nowhere/lines", "--", "true"], 2, "/nowhere/lines"),
         (["ls", "--socket", "/" + "x" * 120], 2, "100"),
