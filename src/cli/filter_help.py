@@ -3,6 +3,7 @@
 HELP = """\
   creators                        the name contains this word
   state = FAILED                  also != ; FAILED, PAUSED, RUNNING and so on
+  finding = stuck                 noticed about it now: stuck, slow, at_risk
   label.team = "x"                also != and : (contains); label:team = has such a label
   pipeline, queue, name, id       = != : (contains)
   failed > 0                      also total, succeeded, skipped, processed, priority; = != < <= > >=

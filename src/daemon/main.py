@@ -154,7 +154,7 @@ class Daemon:
         sdk_folder = copy_sdk(folder)
         patience = Patience(settings.pause_timeout, settings.silence_timeout, settings.progress_timeout)
         self.vigil = Vigil(store, self._live, self._tell, patience)
-        self.snapshots = Snapshots(folder, self._live, self.vigil.findings)
+        self.snapshots = Snapshots(folder, self._live, self.vigil)
         self.hub = Hub(store, self.snapshots)
         self.runners = Runners(folder, str(socket), self._wake, _own_group())
         self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from milepost.common.filter import FilterSubject
+from milepost.common.filter import FilterSubject, Node
 from milepost.common.wire import job as wire
-from milepost.common.wire.enums import JOB_STATES, RUNNER_LOST_POLICIES
+from milepost.common.wire.enums import FINDING_KINDS, JOB_STATES, RUNNER_LOST_POLICIES
 from milepost.common.wire.times import duration, timestamp
 from milepost.core import progress
 from milepost.core.actions import actions
@@ -22,9 +22,12 @@ from milepost.core.model import Job, JobState, StepCounts
 from milepost.core.progress import Counts
 from milepost.daemon.circumstances import key_holder, pause_file
 from milepost.daemon.live import Live, RunningTask
-from milepost.daemon.store import queue, runs
-from milepost.daemon.vigil import Noticed
+from milepost.daemon.store import filters, queue, runs
+from milepost.daemon.store.filters import Clause
+from milepost.daemon.vigil import Vigil
 from milepost.v1 import job_pb2 as pb
+
+_FINDING_KINDS = {number: kind for kind, number in FINDING_KINDS.items()}
 
 #: Documents that are built before the loop gets a turn.
 BURST = 20
@@ -54,12 +57,16 @@ def surroundings(db: sqlite3.Connection, found: Sequence[Job]) -> Surroundings:
 
 
 class Snapshots:
-    """Builds documents. `live`: what is in flight of a job; `folder`: the state folder; `noticed`: see `vigil`."""
+    """Builds documents. `live`: what is in flight of a job; `folder`: the state folder."""
 
-    def __init__(self, folder: Path, live: Callable[[str], Live], noticed: Noticed) -> None:
+    def __init__(self, folder: Path, live: Callable[[str], Live], vigil: Vigil) -> None:
         self._folder = folder
         self._live = live
-        self._noticed = noticed
+        self._vigil = vigil
+
+    def clause(self, node: Node) -> Clause:
+        """The jobs that a filter asks for now."""
+        return filters.to_clause(node, time.time(), self._vigil.noticed())
 
     async def build(self, found: Sequence[Job], around: Surroundings) -> list[pb.Job]:
         """One document a job, in the same order; the loop gets turns in between."""
@@ -75,7 +82,7 @@ class Snapshots:
         live, now = self._live(job.id), time.time()
         document = _document(job, live, around, f"{self._folder}/jobs/{job.id}", now)
         definition = from_json(job.definition_json)
-        found = self._noticed(job, definition)
+        found = self._vigil.findings(job, definition)
         noticed = found if live.unrecorded is None else (*found, live.unrecorded)
         document.findings.extend(wire.finding(finding) for finding in noticed)
         offered = actions(job, definition, circumstances, stalled=does_not_get_on(found))
@@ -100,6 +107,7 @@ def subject(job: Job, document: pb.Job) -> FilterSubject:
         succeeded=counts.succeeded,
         failed=counts.failed,
         skipped=counts.skipped,
+        findings=frozenset(_FINDING_KINDS[finding.kind] for finding in document.findings),
     )
 
 

@@ -7,6 +7,7 @@ a new daemon notices anew.
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,16 +15,14 @@ from milepost.common import processes
 from milepost.core import findings as rules
 from milepost.core.clocks import Awake, Clocks
 from milepost.core.definition import PipelineDefinition, from_json
-from milepost.core.findings import Evidence, ExecutingTask, Finding, Patience
-from milepost.core.model import Event, Job, Run
+from milepost.core.findings import Evidence, ExecutingTask, Finding, FindingKind, Patience
+from milepost.core.model import ACTIVE_STATES, Event, Job, Run
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import durations, events
 from milepost.daemon.store.store import Store, Transaction
 
 #: Seconds until it is looked up again how long tasks of a step take.
 LEARNED_AGAIN = 60.0
-
-Noticed = Callable[[Job, PipelineDefinition], Sequence[Finding]]
 
 
 def read_clocks() -> Clocks:
@@ -47,34 +46,43 @@ class Vigil:
     """`live`: the last heartbeat of a job's run; `tell(job_id)`: watchers are to see the job again."""
 
     def __init__(
-        self, store: Store, live: Callable[[str], Live], tell: Callable[[str], None], patience: Patience
+        self,
+        store: Store,
+        live: Callable[[str], Live],
+        tell: Callable[[str], None],
+        patience: Patience,
+        clocks: Callable[[], Clocks] = read_clocks,
     ) -> None:
         self._store = store
         self._live = live
         self._tell = tell
         self._patience = patience
-        self._awake = Awake(-math.inf, read_clocks())
+        self._clocks = clocks
+        self._awake = Awake(-math.inf, clocks())
         self._watched: dict[str, _Watched] = {}
 
     def findings(self, job: Job, definition: PipelineDefinition) -> tuple[Finding, ...]:
         """As of now, for a document of the job."""
+        if job.state not in ACTIVE_STATES:
+            return ()
         return rules.findings(job, self._evidence(job.id, definition), time.time(), self._patience)
 
-    def stuck(self) -> list[str]:
-        """The jobs that were stuck at the last look."""
-        return [
-            job_id
-            for job_id, watched in self._watched.items()
-            if any(finding.kind is rules.FindingKind.STUCK for finding in watched.found)
-        ]
+    def noticed(self) -> dict[FindingKind, list[str]]:
+        """Which jobs have findings of which kind, as of the last look."""
+        found: dict[FindingKind, list[str]] = defaultdict(list)
+        for job_id, watched in self._watched.items():
+            unrecorded = self._live(job_id).unrecorded
+            for kind in {finding.kind for finding in (*watched.found, *([unrecorded] if unrecorded else ()))}:
+                found[kind].append(job_id)
+        return found
 
     def look_at_clocks(self) -> None:
         """Before the runs are looked at."""
-        self._awake = self._awake.looked(read_clocks())
+        self._awake = self._awake.looked(self._clocks())
 
     async def look(self, job: Job, run: Run) -> None:
         """Records what begins and what ends, and has watchers see what changed. Raises what the store raises."""
-        watched = self._watched.setdefault(job.id, _Watched(time.monotonic()))
+        watched = self._watched.setdefault(job.id, _Watched(self._clocks().monotonic))
         definition = from_json(job.definition_json)
         watched.pid = run.pid or 0
         watched.heard = self._heard(job.id, watched)
@@ -120,16 +128,17 @@ class Vigil:
         )
 
     def _silence(self, job_id: str, watched: _Watched) -> float:
-        now = time.monotonic()
+        now = self._clocks().monotonic
         return self._awake.bounded(now - self._heard(job_id, watched), now)
 
     def _heard(self, job_id: str, watched: _Watched) -> float:
         """A runner that is not attached any more was heard when it was."""
-        return max(watched.heard, self._live(job_id).heard or watched.heard)
+        heard = self._live(job_id).heard
+        return watched.heard if heard is None else heard
 
     def _age(self, live: Live, seconds: float) -> float:
         """Of something that the last heartbeat said lasted so long."""
-        now = time.monotonic()
+        now = self._clocks().monotonic
         return self._awake.bounded(seconds + now - (now if live.heard is None else live.heard), now)
 
     def _limit(self, definition: PipelineDefinition, step: int, watched: _Watched) -> float | None:
@@ -139,7 +148,7 @@ class Vigil:
 
     async def _learn(self, job_id: str, definition: PipelineDefinition, watched: _Watched) -> None:
         """Looks up how long tasks usually take, where one takes long enough for that to matter."""
-        live, now = self._live(job_id), time.monotonic()
+        live, now = self._live(job_id), self._clocks().monotonic
         if self._patience.progress is not None:
             return
         old = {task.step for task in live.tasks if self._age(live, task.quiet) >= rules.LEARNED_MINIMUM}

@@ -21,7 +21,8 @@ from milepost.common.filter import FilterSubject, Node, matches, parse
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ACTIVE_STATES, Job, JobState
 from milepost.daemon.snapshot import BURST, Snapshots, Surroundings, subject, surroundings
-from milepost.daemon.store import filters, jobs, queue
+from milepost.daemon.store import jobs, queue
+from milepost.daemon.store.filters import Clause
 from milepost.daemon.store.store import Commit, Store
 from milepost.v1 import job_service_pb2 as pb
 
@@ -197,7 +198,7 @@ class Hub:
         """The next jobs in order of (revision, sequence), as rows and encoded."""
 
         def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
-            clause = filters.to_clause(node, time.time()) if node is not None else filters.Clause("")
+            clause = self._snapshots.clause(node) if node is not None else Clause("")
             found = jobs.changed_since(db, revision, CHUNK, clause.sql, clause.arguments, after_sequence)
             return found, surroundings(db, found)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from milepost.common.filter import EVERYTHING, FilterSubject, Node, matches, parse
 from milepost.core.errors import Code, MilepostError
+from milepost.core.findings import FindingKind
 from milepost.core.model import JobState
 
 NOW = 1_800_000_000.0
@@ -25,6 +26,7 @@ JOB = FilterSubject(
     succeeded=200,
     failed=11,
     skipped=17,
+    findings=frozenset({FindingKind.AT_RISK}),
 )
 
 
@@ -36,6 +38,9 @@ JOB = FilterSubject(
         "'Nightly creators'",
         'state = FAILED AND label.team = "x" AND failed > 0',
         "state:failed",
+        "finding = at_risk",
+        'finding:"at risk"',
+        "finding != stuck",
         "state != PAUSED",
         "-state:PAUSED",
         "NOT state = PAUSED",
@@ -73,6 +78,8 @@ def test_matches(text: str) -> None:
         "failed > 11",
         "age < 1h",
         "state = FAILED AND nowhere",
+        "finding = stuck",
+        "finding != at_risk",
     ],
 )
 def test_does_not_match(text: str) -> None:
@@ -84,6 +91,8 @@ def test_does_not_match(text: str) -> None:
     [
         ("colour = red", 1, "Fields:"),
         ("state = BROKEN", 9, "States:"),
+        ("finding = bored", 11, "Findings: STUCK, SLOW, AT_RISK."),
+        ("finding > stuck", 9, "Possible: = != :"),
         ("failed : 3", 8, "Possible:"),
         ("name < x", 6, "Possible:"),
         ("failed > few", 10, "whole number"),

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Command, InputFile, JobState, Reason, ReportKind, StepCounts, Stop
 from milepost.core.progress import Sample
 from milepost.daemon.live import Live, RunningTask
-from milepost.daemon.snapshot import Snapshots, Surroundings
+from milepost.daemon.snapshot import Surroundings
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
@@ -146,7 +145,7 @@ async def test_the_pause_file_and_another_holder_of_the_key_refuse_a_resume(daem
     assert await refusals() == ("PAUSE_FILE", "PAUSE_FILE")
 
 
-def test_reason_stop_and_input_are_shown(tmp_path: Path) -> None:
+async def test_reason_stop_and_input_are_shown(daemon: InProcessDaemon) -> None:
     reason = Reason("PAUSED_BY_REQUEST", "Paused by ada.", "Resume it.")
     job = replace(
         factories.job(state=JobState.PAUSING, queue_time=None),
@@ -158,8 +157,7 @@ def test_reason_stop_and_input_are_shown(tmp_path: Path) -> None:
             StepCounts(n, name, 0, True, 0, 0, 0) for n, name in enumerate(("rows", "fetch", "score", "report"))
         ),
     )
-    snapshots = Snapshots(tmp_path, lambda _: Live(), lambda _job, _definition: ())
-    document = snapshots.document(job, _NOTHING_ELSE)
+    document = daemon.snapshots.document(job, _NOTHING_ELSE)
     assert (document.reason.code, document.reason.remedy) == ("PAUSED_BY_REQUEST", "Resume it.")
     assert (document.stop.target, document.stop.force, document.stop.by) == (job_pb2.JOB_STATE_PAUSED, True, "ada")
     assert (document.input.name, document.input.size_bytes) == ("a.csv", 12)

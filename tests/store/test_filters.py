@@ -16,6 +16,7 @@ from milepost.common.filter.tree import (
     FIELDS,
     TEXT_OPERATORS,
     And,
+    FindingTest,
     Kind,
     LabelTest,
     Not,
@@ -26,6 +27,7 @@ from milepost.common.filter.tree import (
 )
 from milepost.core import progress
 from milepost.core.definition import Executor, Gives, PipelineDefinition, StepDefinition, Takes, lines_for, to_json
+from milepost.core.findings import FindingKind
 from milepost.core.model import Job, JobState, Reason
 from milepost.daemon.store import filters, jobs
 from milepost.daemon.store.store import Store, Transaction
@@ -61,12 +63,14 @@ class Described:
     job: Job
     definition: PipelineDefinition
     counters: tuple[tuple[int, int, int, int], ...]
+    findings: frozenset[FindingKind]
 
 
 @st.composite
 def described_jobs(draw: st.DrawFn) -> Described:
     definition = draw(st.sampled_from(PIPELINES))
     small = st.integers(0, 3)
+    findings = draw(st.frozensets(st.sampled_from(FindingKind)))
     state = draw(st.sampled_from(QUIET_STATES))
     ended = state in (JobState.CANCELLED, JobState.FAILED, JobState.COMPLETED)
     create_time = NOW - draw(st.sampled_from([0.0, 59.5, 60.0, 3600.0, 1e6]))
@@ -88,7 +92,9 @@ def described_jobs(draw: st.DrawFn) -> Described:
         reason=Reason("ASKED", "It was asked for."),
         end_time=create_time if ended else None,
     )
-    return Described(job, definition, tuple(draw(st.tuples(small, small, small, small)) for _ in definition.steps))
+    return Described(
+        job, definition, tuple(draw(st.tuples(small, small, small, small)) for _ in definition.steps), findings
+    )
 
 
 def numbers() -> st.SearchStrategy[Node]:
@@ -99,6 +105,7 @@ def numbers() -> st.SearchStrategy[Node]:
 
 LEAVES: st.SearchStrategy[Node] = st.one_of(
     st.builds(StateTest, st.sampled_from(QUIET_STATES)),
+    st.builds(FindingTest, st.sampled_from(FindingKind)),
     st.builds(TextTest, st.sampled_from(["name", "pipeline", "queue"]), st.sampled_from(TEXT_OPERATORS), TEXTS),
     st.builds(LabelTest, TEXTS, st.sampled_from(TEXT_OPERATORS), TEXTS),
     numbers(),
@@ -121,7 +128,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-def subject(job: Job, definition: PipelineDefinition) -> FilterSubject:
+def subject(job: Job, described: Described) -> FilterSubject:
+    definition = described.definition
     counts = progress.job_counts(definition, progress.step_counts(definition, job.steps, {}))
     return FilterSubject(
         id=job.id,
@@ -137,6 +145,7 @@ def subject(job: Job, definition: PipelineDefinition) -> FilterSubject:
         succeeded=counts.succeeded,
         failed=counts.failed,
         skipped=counts.skipped,
+        findings=described.findings,
     )
 
 
@@ -165,9 +174,13 @@ async def test_sql_chooses_what_the_predicate_chooses(
 
     ids = await store.write(store_all)
     stored = {job.id: job for job in await store.read(lambda db: jobs.by_ids(db, ids))}
-    subjects = [subject(stored[job_id], one.definition) for job_id, one in zip(ids, described, strict=True)]
+    subjects = [subject(stored[job_id], one) for job_id, one in zip(ids, described, strict=True)]
+    noticed = {
+        kind: [job_id for job_id, one in zip(ids, described, strict=True) if kind in one.findings]
+        for kind in FindingKind
+    }
     for node in nodes:
-        clause = filters.to_clause(node, NOW)
+        clause = filters.to_clause(node, NOW, noticed)
         found = await store.read(partial(chosen, clause=clause))
         assert {job.id for job in found} == {one.id for one in subjects if matches(node, one, NOW)}, node
 

@@ -14,6 +14,7 @@ import grpc
 from milepost.common.client import Client
 from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.errors import MilepostError
+from milepost.core.findings import Patience
 from milepost.core.model import Child, Job, Report, TaskRef
 from milepost.daemon.commands import Commands
 from milepost.daemon.dispatch import Dispatch
@@ -25,6 +26,7 @@ from milepost.daemon.snapshot import Snapshots
 from milepost.daemon.store import children, jobs, reports
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit
+from milepost.daemon.vigil import Vigil
 from milepost.daemon.watch import Hub
 from milepost.v1 import daemon_service_pb2, job_pb2
 from milepost.v1 import job_service_pb2 as pb
@@ -39,6 +41,7 @@ class InProcessDaemon:
     hub: Hub
     serving: Serving
     client: Client
+    snapshots: Snapshots
     live: dict[str, Live] = field(default_factory=dict)
 
     async def insert(self, job_id: str, definition: PipelineDefinition | None = None, **values: Any) -> Job:
@@ -97,11 +100,16 @@ async def _fail_to_drain(mode: "daemon_service_pb2.DrainMode.ValueType", by: str
     raise RuntimeError("the secret of the drain")
 
 
+def _ignore(_job_id: str) -> None:
+    """No runner runs, so nothing changes with time."""
+
+
 @asynccontextmanager
 async def _serving(folder: Path, store: Store) -> AsyncIterator[InProcessDaemon]:
     live: dict[str, Live] = {}
     sdk_folder = copy_sdk(folder)
-    snapshots = Snapshots(folder, lambda job_id: live.get(job_id, IDLE), lambda _job, _definition: ())
+    vigil = Vigil(store, lambda job_id: live.get(job_id, IDLE), _ignore, Patience(pause=60.0, silence=30.0))
+    snapshots = Snapshots(folder, lambda job_id: live.get(job_id, IDLE), vigil)
     hub = Hub(store, snapshots)
     dispatch = Dispatch(store, folder, sdk_folder, 300.0, hub.changed, lambda: None)
     commands = Commands(store, folder, dispatch.refresh)
@@ -113,7 +121,7 @@ async def _serving(folder: Path, store: Store) -> AsyncIterator[InProcessDaemon]
     await serving.start()
     try:
         async with Client(socket, "test") as client:
-            yield InProcessDaemon(folder, store, hub, serving, client, live)
+            yield InProcessDaemon(folder, store, hub, serving, client, snapshots, live)
     finally:
         hub.close()
         await serving.stop(1.0)

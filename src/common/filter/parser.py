@@ -12,6 +12,7 @@ from milepost.common.filter.tree import (
     FIELDS,
     TEXT_OPERATORS,
     And,
+    FindingTest,
     Kind,
     LabelTest,
     Node,
@@ -23,6 +24,7 @@ from milepost.common.filter.tree import (
     TextTest,
 )
 from milepost.core.errors import Code, MilepostError
+from milepost.core.findings import FindingKind
 from milepost.core.model import JobState
 
 MAX_LENGTH = 2000
@@ -180,6 +182,10 @@ class _Parser:
             self._check_operator(field, sign, TEXT_OPERATORS)
             test = StateTest(self._state(value))
             return Not(test) if op is Operator.UNEQUAL else test
+        if kind is Kind.FINDING:
+            self._check_operator(field, sign, TEXT_OPERATORS)
+            noticed = FindingTest(self._finding(value))
+            return Not(noticed) if op is Operator.UNEQUAL else noticed
         self._check_operator(field, sign, tuple(COMPARISONS))
         return NumberTest(field.text, op, self._quantity(kind, value))
 
@@ -204,6 +210,12 @@ class _Parser:
             return JobState(value.text.upper())
         except ValueError:
             self._refuse(f"there is no state {value.text!r}", value, f"States: {', '.join(JobState)}.")
+
+    def _finding(self, value: _Token) -> FindingKind:
+        try:
+            return FindingKind(value.text.upper().replace(" ", "_"))
+        except ValueError:
+            self._refuse(f"there is no finding {value.text!r}", value, f"Findings: {', '.join(FindingKind)}.")
 
     def _quantity(self, kind: Kind, value: _Token) -> float:
         if kind is Kind.DURATION:

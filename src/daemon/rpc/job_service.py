@@ -24,7 +24,7 @@ from milepost.daemon.rpc.items import attempt_message, item_message
 from milepost.daemon.rpc.metrics import metrics_message
 from milepost.daemon.rpc.pages import MAX_PAGE_BYTES, Tokens, collect, page_size
 from milepost.daemon.snapshot import Snapshots, Surroundings, surroundings
-from milepost.daemon.store import events, filters, grid, items, jobs, metrics
+from milepost.daemon.store import events, grid, items, jobs, metrics
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit
 from milepost.daemon.watch import Hub
@@ -77,7 +77,7 @@ class JobService(JobServiceServicer):
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         node = parse(request.filter)
-        clause = filters.to_clause(node, time.time())
+        clause = self._parts.snapshots.clause(node)
         tokens = Tokens(self._store.id, "jobs", request.filter)
         # Before the first read: whoever watches from here is told again rather than not at all.
         watch_token = self._parts.hub.token(self._store.revision)

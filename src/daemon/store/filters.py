@@ -5,11 +5,12 @@ Values of the filter are arguments, never part of the text.
 """
 # ruff: noqa: S608 - only our own words become part of the SQL
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from milepost.common.filter.tree import (
     And,
+    FindingTest,
     LabelTest,
     Node,
     Not,
@@ -20,6 +21,8 @@ from milepost.common.filter.tree import (
     TextTest,
     fold,
 )
+from milepost.core.findings import FindingKind
+from milepost.daemon.store import rows
 from milepost.daemon.store.queries import load
 
 Value = str | float
@@ -33,21 +36,27 @@ class Clause:
     arguments: tuple[Value, ...] = ()
 
 
+#: By what is noticed, the ids of the jobs: nothing of that is in the store.
+Noticed = Mapping[FindingKind, Collection[str]]
+NOTHING_NOTICED: Noticed = {}
+
 q = load("filters")
 
 
-def to_clause(node: Node, now: float) -> Clause:
+def to_clause(node: Node, now: float, noticed: Noticed = NOTHING_NOTICED) -> Clause:
     """The jobs that `matches(node, …, now)` holds for; `now` in Unix seconds."""
     match node:
         case And(operands):
-            return _joined(" AND ", (to_clause(operand, now) for operand in operands))
+            return _joined(" AND ", (to_clause(operand, now, noticed) for operand in operands))
         case Or(operands):
-            return _joined(" OR ", (to_clause(operand, now) for operand in operands))
+            return _joined(" OR ", (to_clause(operand, now, noticed) for operand in operands))
         case Not(operand):
-            inner = to_clause(operand, now)
+            inner = to_clause(operand, now, noticed)
             return Clause(f"NOT ({inner.sql or 'TRUE'})", inner.arguments)
         case StateTest(state):
             return Clause("job.state = ?", (state.value,))
+        case FindingTest(kind):
+            return Clause("job.id IN (SELECT value FROM json_each(?))", (rows.dump(list(noticed.get(kind, ()))),))
         case TextTest(field, operator, value):
             return _text(f"job.{field}", operator, value)
         case NumberTest(field, operator, value):
