@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import shlex
 import sqlite3
 import time
@@ -31,6 +32,8 @@ _FINDING_KINDS = {number: kind for kind, number in FINDING_KINDS.items()}
 
 #: Documents that are built before the loop gets a turn.
 BURST = 20
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,20 +65,36 @@ class Snapshots:
     def __init__(self, folder: Path, live: Callable[[str], Live], vigil: Vigil) -> None:
         self._folder = folder
         self._live = live
+        #: Jobs whose last document could not be built, so that each is logged once.
+        self._broken: set[str] = set()
         self._vigil = vigil
 
     def clause(self, node: Node) -> Clause:
         """The jobs that a filter asks for now."""
         return filters.to_clause(node, time.time(), self._vigil.noticed())
 
-    async def build(self, found: Sequence[Job], around: Surroundings) -> list[pb.Job]:
-        """One document a job, in the same order; the loop gets turns in between."""
+    async def build(self, found: Sequence[Job], around: Surroundings) -> list[pb.Job | None]:
+        """One document a job, in the same order; the loop gets turns in between.
+
+        None for one that cannot be built: nobody is to miss the other jobs for it.
+        """
         documents = []
         for number, job in enumerate(found):
             if number and number % BURST == 0:
                 await asyncio.sleep(0)
-            documents.append(self.document(job, around))
+            documents.append(self._build_or_tell(job, around))
         return documents
+
+    def _build_or_tell(self, job: Job, around: Surroundings) -> pb.Job | None:
+        try:
+            document = self.document(job, around)
+        except Exception:
+            if job.id not in self._broken:
+                logger.exception("%s is not shown: its document cannot be built", job.id)
+            self._broken.add(job.id)
+            return None
+        self._broken.discard(job.id)
+        return document
 
     def document(self, job: Job, around: Surroundings) -> pb.Job:
         circumstances = Circumstances(around.key_holders.get(job.id), pause_file(self._folder))

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from milepost.common.filter import FilterSubject, Node, matches, parse
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ACTIVE_STATES, Job, JobState
-from milepost.daemon.snapshot import BURST, Snapshots, Surroundings, subject, surroundings
+from milepost.daemon.snapshot import Snapshots, Surroundings, subject, surroundings
 from milepost.daemon.store import jobs, queue
 from milepost.daemon.store.filters import Clause
 from milepost.daemon.store.store import Commit, Store
+from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 
 #: Seconds between two frames; the first change after a quiet time is sent at once.
@@ -115,8 +116,6 @@ class Hub:
         self._reading = asyncio.Lock()
         self._latest = _Cache()
         self._places: dict[str, int] = {}
-        #: Jobs whose last document could not be built, so that each is logged once.
-        self._broken: set[str] = set()
         store.listen(self._committed)
 
     async def run(self) -> None:
@@ -212,29 +211,13 @@ class Hub:
             return found, [update for update in updates if update is not None]
 
     async def _encode(self, found: Sequence[Job], around: Surroundings) -> dict[str, Update]:
-        """Without those that cannot be built: nobody is to miss the other jobs for them."""
-        updates = {}
-        for number, job in enumerate(found, 1):
-            try:
-                updates[job.id] = self._update(job, around)
-                self._broken.discard(job.id)
-            except Exception:
-                if job.id not in self._broken:
-                    logger.exception("%s is not shown to those who watch: its document cannot be built", job.id)
-                self._broken.add(job.id)
-            if number % BURST == 0:
-                await asyncio.sleep(0)
-        return updates
-
-    def _update(self, job: Job, around: Surroundings) -> Update:
-        document = self._snapshots.document(job, around)
-        return Update(
-            job_id=job.id,
-            revision=job.revision,
-            time=time.time(),
-            subject=subject(job, document),
-            encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
-        )
+        """Without those that cannot be built."""
+        documents = await self._snapshots.build(found, around)
+        return {
+            job.id: _update(job, document)
+            for job, document in zip(found, documents, strict=True)
+            if document is not None
+        }
 
     # --- watching ---
 
@@ -345,6 +328,16 @@ class _Cache:
     def forget(self, job_id: str) -> None:
         if job_id in self._updates:
             self._bytes -= _size(self._updates.pop(job_id))
+
+
+def _update(job: Job, document: job_pb2.Job) -> Update:
+    return Update(
+        job_id=job.id,
+        revision=job.revision,
+        time=time.time(),
+        subject=subject(job, document),
+        encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
+    )
 
 
 def _size(update: Update | None) -> int:

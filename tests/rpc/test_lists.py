@@ -43,6 +43,20 @@ async def test_a_page_of_large_jobs_ends_early(daemon: InProcessDaemon) -> None:
     assert (len(ids), pages) == (4, 4)
 
 
+async def test_a_job_that_cannot_be_shown_keeps_no_other_from_being_listed(
+    daemon: InProcessDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [f"j-aaaaaaa{digit}" for digit in "234567"]
+    for job_id in ids:
+        await daemon.insert(job_id)
+    spoil = "UPDATE job SET definition_json = '{}' WHERE id IN ('j-aaaaaaa2', 'j-aaaaaaa4', 'j-aaaaaaa7')"
+    await daemon.store.write(lambda tx: tx.execute(spoil))
+    for size in (1, 2, 100):
+        assert (await _all_pages(daemon, page_size=size))[0] == ["j-aaaaaaa6", "j-aaaaaaa5", "j-aaaaaaa3"]
+    logged = [record.args for record in caplog.records if record.levelname == "ERROR"]
+    assert sorted(map(str, logged)) == [f"('{job_id}',)" for job_id in (ids[0], ids[2], ids[5])]
+
+
 @pytest.mark.parametrize(
     "token", ["x", "%%%", base64.urlsafe_b64encode(b"1.0123456789abcdef.5").decode(), "ÿ", "MS4uLg=="]
 )

@@ -82,7 +82,7 @@ class JobService(JobServiceServicer):
         # Before the first read: whoever watches from here is told again rather than not at all.
         watch_token = self._parts.hub.token(self._store.revision)
 
-        async def fetch(before: int | None, limit: int) -> list[tuple[int, job_pb2.Job]]:
+        async def fetch(before: int | None, limit: int) -> list[tuple[int, job_pb2.Job | None]]:
             def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
                 found = jobs.page(db, clause.sql, clause.arguments, before, limit)
                 return found, surroundings(db, found)

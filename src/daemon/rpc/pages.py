@@ -63,11 +63,11 @@ def page_size(given: int) -> int:
 
 
 async def collect(
-    fetch: Callable[[int | None, int], Awaitable[Sequence[tuple[int, M]]]], after: int | None, size: int
+    fetch: Callable[[int | None, int], Awaitable[Sequence[tuple[int, M | None]]]], after: int | None, size: int
 ) -> tuple[list[M], int | None]:
     """Up to `size` messages and MAX_PAGE_BYTES (but at least one), and the position of the last if there are more.
 
-    `fetch(after, limit)` gives (position, message) of the next rows.
+    `fetch(after, limit)` gives (position, message) of the next rows; None stands for one that is left out.
     """
     collected: list[M] = []
     used = 0
@@ -75,6 +75,9 @@ async def collect(
         limit = min(_BATCH, size - len(collected) + 1)
         rows = await fetch(after, limit)
         for position, message in rows:
+            if message is None:
+                after = position
+                continue
             used += message.ByteSize()
             if len(collected) == size or (collected and used > MAX_PAGE_BYTES):
                 return collected, after
