@@ -232,12 +232,12 @@ async def test_mixed_load_leaves_the_daemon_as_it_was(daemon: RealDaemon) -> Non
         warm = await at_rest(daemon, replace(quiet, descriptors=quiet.descriptors + 8, threads=quiet.threads + 16))
         await mix.run(LOAD)
         loaded = await at_rest(daemon, replace(warm, descriptors=warm.descriptors + 2, threads=warm.threads + 2))
+    if LONG:
+        print(f"\n{dict(mix.done)}\nquiet  {quiet}\nwarm   {warm}\nloaded {loaded}")
     assert mix.done.keys() >= {"submit", "watch", "look", "pause_and_resume", "fail", "vanish"}
     assert loaded.memory - warm.memory < 32 * MB
     assert (daemon.state / "store.db-wal").stat().st_size < 2 * CHECKPOINT_SIZE
     assert "Traceback" not in daemon.log()
-    if LONG:
-        print(f"\n{dict(mix.done)}\nquiet  {quiet}\nwarm   {warm}\nloaded {loaded}")
 
 
 async def at_rest(daemon: RealDaemon, most: Footprint) -> Footprint:

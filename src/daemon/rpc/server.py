@@ -1,6 +1,7 @@
 """The gRPC server on its Unix socket: the services, health and reflection."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,20 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
 
+#: gRPC's own, which knows no difference between its defects and callers that are gone.
+_GRPC_LOGGER = logging.getLogger("grpc._cython.cygrpc")
+
+
+class _ForgetVanishedCallers(logging.Filter):
+    """A caller that goes away while it is answered is no error; gRPC logs a traceback for it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return type(error).__name__ != "ExecuteBatchError"
+
+
+_FORGET_VANISHED_CALLERS = _ForgetVanishedCallers()
+
 
 @dataclass
 class Serving:
@@ -57,6 +72,7 @@ class Serving:
 
 async def build_server(parts: Parts, socket: Path, settings: Sequence[DescribedSetting], drain: Drain) -> Serving:
     """Raises MilepostError(SETTING_INVALID) when the socket cannot be made. Its mode is 0600 from the first moment."""
+    _GRPC_LOGGER.addFilter(_FORGET_VANISHED_CALLERS)
     interceptor = Interceptor()
     server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
     job_service = JobService(parts)
