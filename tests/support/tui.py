@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from textual import events
@@ -15,7 +16,10 @@ from textual.widgets import Input
 from milepost.common.settings import Settings, load_settings
 from milepost.core.model import ENDED_STATES, Job, JobState, Reason, Stop
 from milepost.daemon.store import jobs
+from milepost.daemon.store.store import Transaction
 from milepost.tui.app import MilepostApp
+from milepost.tui.clock import Clock
+from milepost.tui.link import LinkState
 from milepost.tui.screens.jobs import JobsScreen
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
@@ -28,6 +32,7 @@ T = TypeVar("T")
 
 #: Steps with a retry limit of one: what fails has failed for good.
 PIPELINE = factories.creators(attempts=1)
+NONE: Mapping[str, str] = MappingProxyType({})
 _STOPS = {JobState.PAUSING: JobState.PAUSED, JobState.CANCELLING: JobState.CANCELLED}
 
 
@@ -45,7 +50,7 @@ async def insert(daemon: InProcessDaemon, job_id: str, state: JobState, *, faile
     return await daemon.store.write(lambda tx: _saved(tx, job_id, state))
 
 
-def _saved(tx: jobs.Transaction, job_id: str, state: JobState) -> Job:
+def _saved(tx: Transaction, job_id: str, state: JobState) -> Job:
     job = replace(jobs.get(tx.connection, job_id), **_values_of(state))  # type: ignore[arg-type] # fields of Job
     jobs.save(tx, job)
     return jobs.get(tx.connection, job_id)
@@ -73,9 +78,23 @@ async def commands_of(daemon: InProcessDaemon, job_id: str) -> list[str]:
 
 
 @dataclass
+class StillClock:
+    """Stands until a test moves it."""
+
+    time: float = NOW + 3600
+
+    def pass_by(self, seconds: float) -> None:
+        self.time += seconds
+
+    def read(self) -> float:
+        return self.time
+
+
+@dataclass
 class Ui:
     app: MilepostApp
     pilot: Pilot[None]
+    clock: StillClock
 
     @property
     def screen(self) -> JobsScreen:
@@ -113,12 +132,12 @@ class Ui:
         await self.settle()
 
     async def go_to(self, job_id: str) -> None:
-        """The cursor onto this job, by keys."""
-        await self.until(lambda: job_id in self.screen.view.ids, f"{job_id} is listed")
+        """The cursor onto this job, by keys; the list may be put in order anew meanwhile."""
         view = self.screen.view
-        by = self.screen.view.ids.index(job_id) - self.screen.table.cursor
-        await self.press(*(["j" if by > 0 else "k"] * abs(by)))
-        assert view.cursor_id == job_id
+        await self.until(lambda: job_id in view.ids, f"{job_id} is listed")
+        while view.cursor_id != job_id:
+            by = view.ids.index(job_id) - self.screen.table.cursor
+            await self.press(*(["j" if by > 0 else "k"] * abs(by)))
 
     async def type(self, text: str) -> None:
         await self.press("/")
@@ -151,26 +170,33 @@ class Ui:
         self.app.clear_notifications()
 
 
-def settings_for(daemon: InProcessDaemon) -> Settings:
-    return load_settings({"state_dir": str(daemon.folder)}, {})
+def settings_for(daemon: InProcessDaemon, environ: Mapping[str, str] = NONE) -> Settings:
+    return load_settings({"state_dir": str(daemon.folder)}, environ)
 
 
-def environ_in(home: Path) -> Mapping[str, str]:
+def environ_in(home: Path, more: Mapping[str, str] = NONE) -> Mapping[str, str]:
     """Of a person whose own files are below `home`."""
-    return {
+    environ = {
         "HOME": str(home),
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_CONFIG_HOME": str(home / "config"),
         "TERM": "xterm-256color",
         "PATH": "/usr/bin:/bin",
     }
+    return environ | dict(more)
 
 
 @asynccontextmanager
-async def opened(app: MilepostApp, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Ui]:
+async def started(
+    daemon: InProcessDaemon, home: Path, size: tuple[int, int] = (120, 40), more: Mapping[str, str] = NONE
+) -> AsyncIterator[Ui]:
+    """As soon as there is a screen: nothing has been told yet. `more`: variables of the environment."""
+    clock = StillClock()
+    environ = environ_in(home, more)
+    app = MilepostApp(settings_for(daemon, environ), environ, clock=Clock(clock.read, clock.read))
     app.animation_level = "none"
     async with app.run_test(size=size) as pilot:
-        ui = Ui(app, pilot)
+        ui = Ui(app, pilot, clock)
         await ui.until(lambda: len(app.screen_stack) > 1, "the first screen is there")
         for field in app.screen.query(Input):
             field.cursor_blink = False
@@ -178,9 +204,11 @@ async def opened(app: MilepostApp, size: tuple[int, int] = (120, 40)) -> AsyncIt
 
 
 @asynccontextmanager
-async def open_ui(daemon: InProcessDaemon, home: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Ui]:
+async def open_ui(
+    daemon: InProcessDaemon, home: Path, size: tuple[int, int] = (120, 40), more: Mapping[str, str] = NONE
+) -> AsyncIterator[Ui]:
     """With everything told and listed."""
-    async with opened(MilepostApp(settings_for(daemon), environ_in(home)), size) as ui:
-        await ui.until(lambda: ui.app.store.complete and ui.app.link.state.value == "live", "all jobs are told")
+    async with started(daemon, home, size, more) as ui:
+        await ui.until(lambda: ui.app.link.state is LinkState.LIVE, "all jobs are told")
         await ui.until(lambda: len(ui.screen.view.ids) == len(ui.app.store.rows), "all jobs are listed")
         yield ui

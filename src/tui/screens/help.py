@@ -31,7 +31,6 @@ class HelpScreen(ModalScreen[None]):
         Binding("ctrl+u,pageup", "scroll(-10)", "Further up", show=False, id="help.page_up"),
     ]
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; background: $background 60%; }
     HelpScreen VerticalScroll {
         width: 90; max-width: 95%; height: auto; max-height: 90%;
         background: $surface; border: round $primary; padding: 0 1; scrollbar-size-vertical: 1;

@@ -1,0 +1,33 @@
+"""The help is made of the bindings that work, as they are remapped."""
+
+from pathlib import Path
+
+from milepost.tui.screens.help import HelpScreen
+from tests.support.in_process import InProcessDaemon
+from tests.support.tui import Ui, started
+
+
+def shows(ui: Ui, *words: str) -> bool:
+    """Whether one line has all of these."""
+    return any(all(word in line for word in words) for line in ui.lines())
+
+
+async def test_it_shows_keys_as_remapped_with_what_they_do(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    keys = {"MILEPOST_KEYS": "app.help=f1,command.pause=P,jobs.filter=ctrl+f"}
+    async with started(daemon, tmp_path, more=keys) as ui:
+        await ui.press("?")
+        assert not isinstance(ui.app.screen, HelpScreen)
+        await ui.press("f1")
+        await ui.until(lambda: shows(ui, " P ", "Pause", "command.pause"), "the key that a person chose")
+        await ui.until(lambda: shows(ui, "^f", "Filter", "jobs.filter"), "another one")
+        await ui.press(*["space"] * 5)
+        await ui.until(lambda: shows(ui, ":", "^p", "app.palette"), "both keys of the last area")
+        await ui.press("escape")
+        assert not isinstance(ui.app.screen, HelpScreen)
+
+
+async def test_it_fits_small_screens(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    async with started(daemon, tmp_path, (44, 12)) as ui:
+        await ui.press("?")
+        await ui.until(lambda: shows(ui, " r ", "Resume") and shows(ui, "command.resume"), "key and id")
+        assert max(len(line.rstrip()) for line in ui.lines()) <= 44
