@@ -1,6 +1,6 @@
 """A long list of which only parts are held: what is in sight is asked for, what is far away is dropped. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -43,8 +43,9 @@ class Window(Generic[T]):
         held = self._held.get(line)
         return held[1] if held else None
 
-    def lines(self) -> dict[int, T]:
-        return {line: value for line, (_, value) in self._held.items()}
+    @property
+    def held(self) -> Collection[int]:
+        return self._held.keys()
 
     def outdate(self) -> int:
         """From now on everything held is to be asked for again, once it is in sight."""

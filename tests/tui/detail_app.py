@@ -1,8 +1,8 @@
 """A detail of a job alone on a screen, over a real daemon in the test's own process."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from textual.app import App, ComposeResult
@@ -57,7 +57,6 @@ class Shown:
     app: DetailApp
     pilot: Pilot[None]
     daemon: InProcessDaemon
-    toasts: list[str] = field(default_factory=list)
 
     @property
     def lines(self) -> list[str]:
@@ -67,6 +66,17 @@ class Shown:
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+    @property
+    def toasts(self) -> str:
+        return "\n".join(toast.message for toast in self.app._notifications)
+
+    def line_with(self, text: str) -> str:
+        return next(line for line in self.lines if text in line)
+
+    @property
+    def cursor_line(self) -> str:
+        return next((line for line in self.lines if line.startswith("> ")), "")
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         async def holds() -> bool:
@@ -81,6 +91,12 @@ class Shown:
     async def until_seen(self, *texts: str) -> None:
         await self.until(lambda: all(text in self.text for text in texts), f"to see {texts}")
 
+    async def until_seen_without(self, seen: str, hidden: str) -> None:
+        await self.until(lambda: seen in self.text and hidden not in self.text, f"to see {seen!r} without {hidden!r}")
+
+    async def until_cursor_at(self, start: str) -> None:
+        await self.until(lambda: self.cursor_line.startswith(f"> {start}"), f"the cursor at {start!r}")
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
 
@@ -91,7 +107,7 @@ async def shown_detail(
 ) -> AsyncIterator[Shown]:
     app = DetailApp(daemon.client if connected else None)
     document = await daemon.job(job_id)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         app.detail.show(document)
         app.detail.focus_tab()
         yield Shown(app, pilot, daemon)
@@ -116,4 +132,3 @@ def write_log(daemon: InProcessDaemon, job_id: str, text: str, run: int = 1) -> 
 
 
 WAITING = Reason("INPUT_LOST", "Its input rows.csv is gone.", "Put it back, then: milepost resume j-aaaaaaaa.")
-Ready = Callable[[], Awaitable[None]]

@@ -140,6 +140,12 @@ class JobDetail(Widget):
     def tab(self) -> Tab:
         return self._tab
 
+    @property
+    def items(self) -> Items:
+        items = self._panes[Tab.ITEMS]
+        assert isinstance(items, Items)
+        return items
+
     def show(self, job: "Job | None") -> None:
         """The newest document of the open job; None closes what is open. May be called for every repaint."""
         if job is None:
@@ -350,11 +356,9 @@ class JobDetail(Widget):
         self._open_items(ItemFilter(error_class=event.error_class))
 
     def _open_items(self, wanted: ItemFilter) -> None:
-        items = self._panes[Tab.ITEMS]
-        assert isinstance(items, Items)
         self.open_tab(Tab.ITEMS)
-        items.close_card()
-        items.choose(wanted)
+        self.items.close_card()
+        self.items.choose(wanted)
 
     def on_items_retry_chosen(self, event: Items.RetryChosen) -> None:
         event.stop()

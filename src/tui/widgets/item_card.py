@@ -13,6 +13,7 @@ from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets.cells import LONG_LETTERS, Line, now, plain, wrapped
 from milepost.tui.widgets.composed import ComposedLines
+from milepost.tui.widgets.item_list import name_of
 from milepost.tui.widgets.item_looks import item_glyph, item_style, state_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _head(item: "Item", look: Look) -> Line:
     again = f", again at {documents.clock(item.next_attempt_time, now())}" if item.HasField("next_attempt_time") else ""
     return [
         Segment(f"{item_glyph(state, look.glyphs)} {state.lower()}{label}", style),
-        Segment(f"  {plain(item.key)}", look.strong),
+        Segment(f"  {name_of(item)}", look.strong),
         Segment(f"{where}{tried}{again}", look.dim),
     ]
 

@@ -1,5 +1,6 @@
 """The items of a job, one line each. Only those near the lines in sight are held."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ class ItemList(NotedList):
         self._window: Window[Item] = Window()
         self._in_flight: frozenset[int] = frozenset()
         self._longest_key = 8
+        self._root_words = ""
 
     # --- what others call ---
 
@@ -57,8 +59,9 @@ class ItemList(NotedList):
 
     def show_job(self, job: "Job") -> None:
         in_flight = frozenset(task.item_id for task in job.in_flight)
-        if in_flight != self._in_flight:
-            self._in_flight = in_flight
+        words = "" if job.counts.total_known else why_no_items(job)
+        if (in_flight, words) != (self._in_flight, self._root_words):
+            self._in_flight, self._root_words = in_flight, words
             self.refresh()
 
     @property
@@ -72,12 +75,17 @@ class ItemList(NotedList):
         """The answer to `wanted`; one that comes after the filter was changed is for nobody."""
         if wanted.filter == self.filter:
             self._window.put(wanted.skip, items, total, wanted.age)
-            self._longest_key = max([self._longest_key, *(cells_of(plain(item.key)) for item in items)])
+            self._longest_key = max([self._longest_key, *(cells_of(name_of(item)) for item in items)])
             self.show_count(self._window.total or 0)
 
     @property
     def total(self) -> int | None:
         return self._window.total
+
+    @property
+    def held(self) -> Collection[int]:
+        """Lines whose items are known."""
+        return self._window.held
 
     @property
     def item(self) -> "Item | None":
@@ -103,7 +111,7 @@ class ItemList(NotedList):
         columns = [
             gutter,
             Segment(f"{glyph} ", style),
-            cell(plain(item.key), min(self._longest_key, _KEY_CELLS, width // 3)),
+            cell(name_of(item), min(self._longest_key, _KEY_CELLS, width // 3)),
             Segment(" "),
         ]
         if width >= 80:
@@ -111,6 +119,8 @@ class ItemList(NotedList):
         if width >= 60:
             columns += [cell(str(item.attempt or ""), 3, look.dim, right=True), Segment("  ")]
         left = width - sum(cells_of(segment.text) for segment in columns)
+        if not item.id and self._root_words and not item.HasField("failure"):
+            return [*columns, cell(self._root_words, left, look.dim)]
         return [*columns, *_tail(item, state, left, look)]
 
     # --- keys and mouse ---
@@ -125,6 +135,17 @@ class ItemList(NotedList):
     def _want_what_is_in_sight(self) -> None:
         if self.want is not None:
             self.post_message(Wanted(self))
+
+
+def name_of(item: "Item") -> str:
+    """The first item is the job itself: it goes through the steps that take no items."""
+    return plain(item.key) if item.key or item.id else "(the job)"
+
+
+def why_no_items(job: "Job") -> str:
+    if not any(step.counts.in_flight or step.HasField("start_time") for step in job.steps):
+        return "no items yet: the job has not started"
+    return "no items yet: the input is being read"
 
 
 def _tail(item: "Item", state: ItemState, cells: int, look: Look) -> Line:

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from milepost.common.text import width as cells_of
 from milepost.core.model import ItemState
 from milepost.tui import documents, figures
 from milepost.tui.parts import Part
@@ -18,7 +19,7 @@ from milepost.tui.widgets.cells import plain
 from milepost.tui.widgets.click_line import ClickLine
 from milepost.tui.widgets.composed import Wanted
 from milepost.tui.widgets.item_card import ItemCard
-from milepost.tui.widgets.item_list import ItemList, WindowWanted
+from milepost.tui.widgets.item_list import ItemList, WindowWanted, why_no_items
 from milepost.tui.widgets.item_looks import item_glyph, item_style
 from milepost.tui.widgets.lines import LineList
 from milepost.tui.widgets.step_grid import StepGrid
@@ -189,24 +190,28 @@ class Items(Widget):
     def _show_line(self) -> None:
         if self._job is None:
             return
-        look, wide = look_of(self), self.size.width >= 80
-        parts = [self._chip(digit, state, look, wide) for digit, state in enumerate(CHIPS)]
-        wanted = self.list.filter
+        look, wanted = look_of(self), self.list.filter
+        place = Part(f" {self.list.cursor + 1}/{self.list.total} " if self.list.total else "", look.dim)
+        chosen = []
         if wanted.step:
-            parts.append(Part(f"  step {plain(wanted.step)} x", look.accent, "step"))
+            chosen.append(Part(f"  step {plain(wanted.step)} x", look.accent, "step"))
         if wanted.error_class:
-            parts.append(Part(f"  class {plain(wanted.error_class)} x", look.accent, "class"))
-        place = f"{self.list.cursor + 1}/{self.list.total} " if self.list.total else ""
-        self.line.show(parts, [Part(place, look.dim)])
+            chosen.append(Part(f"  class {plain(wanted.error_class)} x", look.accent, "class"))
+        for words in (True, False):
+            parts = [*(self._chip(digit, state, look, words=words) for digit, state in enumerate(CHIPS)), *chosen]
+            if sum(cells_of(part.text) for part in (*parts, place)) <= self.size.width:
+                break
+        self.line.show(parts, [place])
 
-    def _chip(self, digit: int, state: ItemState | None, look: Look, wide: bool) -> Part:
+    def _chip(self, digit: int, state: ItemState | None, look: Look, *, words: bool) -> Part:
+        """As "1 ✗ failed 11", or where there is little room as "✗11"."""
         count = self._count_of(state)
-        word = (state.lower() if state else "all") if wide else ""
-        glyph = item_glyph(state, look.glyphs) if state else "" if wide else "all "
+        glyph, word = (item_glyph(state, look.glyphs), state.lower()) if state else ("", "all")
         style = look.strong if state is None else item_style(state, look) if count else look.dim
-        sign = f"{digit} " if wide else ""
-        text = f" {sign}{glyph}{' ' if glyph and wide else ''}{word}{' ' if wide else ''}{figures.count(count)} "
-        return Part(text, style + _CHOSEN if state is self.list.filter.state else style, f"state:{digit}")
+        number = figures.count(count)
+        long = " ".join(part for part in (str(digit), glyph, word, number) if part)
+        text = long if words else f"{glyph}{number}" if glyph else f"{word} {number}"
+        return Part(f" {text} ", style + _CHOSEN if state is self.list.filter.state else style, f"state:{digit}")
 
     def _count_of(self, state: ItemState | None) -> int:
         assert self._job is not None
@@ -223,11 +228,7 @@ class Items(Widget):
     def _why_empty(self) -> str:
         if self.list.filter.narrows:
             return "No item matches. Press 0 for all of them."
-        if self._job is None or not any(step.HasField("start_time") for step in self._job.steps):
-            return "No items yet: the job has not started."
-        if not self._job.counts.total_known:
-            return "No items yet: the input is being read."
-        return "This job has no items: see its steps."
+        return f"There are {why_no_items(self._job)}." if self._job else "loading …"
 
     # --- keys and mouse ---
 
