@@ -1,6 +1,7 @@
 """Serves a watch of N jobs with U updates a second on a socket, as the daemon would: feeder.py SOCKET N U."""
 
 # mypy: disable-error-code="abstract"
+# ruff: noqa: ARG002, N802
 import asyncio
 import random
 import sys
@@ -48,15 +49,15 @@ class Feeder(job_service_pb2_grpc.JobServiceServicer, daemon_service_pb2_grpc.Da
         self.updates = updates
         self.running = [job for job in self.jobs if job.state == job_pb2.JOB_STATE_RUNNING]
 
-    async def GetInfo(self, request: Any, context: Any) -> daemon_service_pb2.GetInfoResponse:  # noqa: N802
+    async def GetInfo(self, request: Any, context: Any) -> daemon_service_pb2.GetInfoResponse:
         return daemon_service_pb2.GetInfoResponse(
             version=milepost.__version__, jobs_by_state={"RUNNING": len(self.jobs)}
         )
 
-    async def GetStats(self, request: Any, context: Any) -> daemon_service_pb2.GetStatsResponse:  # noqa: N802
+    async def GetStats(self, request: Any, context: Any) -> daemon_service_pb2.GetStatsResponse:
         return daemon_service_pb2.GetStatsResponse()
 
-    async def WatchJobs(self, request: Any, context: Any) -> AsyncIterator[pb.WatchJobsResponse]:  # noqa: N802
+    async def WatchJobs(self, request: Any, context: Any) -> AsyncIterator[pb.WatchJobsResponse]:
         for start in range(0, len(self.jobs), CHUNK):
             yield pb.WatchJobsResponse(jobs=self.jobs[start : start + CHUNK])
         yield pb.WatchJobsResponse(caught_up=True, watch_token="1:1")

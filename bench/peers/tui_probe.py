@@ -28,7 +28,7 @@ def timed(view: JobView, app: MilepostApp) -> float:
 
 async def measure(app: MilepostApp, jobs: int, seconds: float, report: Path) -> None:
     begun = time.monotonic()
-    while len(app.store.rows) < jobs or not app.store.complete:
+    while len(app.store.rows) < jobs or not app.store.complete:  # noqa: ASYNC110 - it is looked at from outside
         await asyncio.sleep(STEP)
     loaded = time.monotonic() - begun
     await asyncio.sleep(2.0)
