@@ -9,7 +9,7 @@ from rich.text import Text
 
 from milepost.cli.text import state_cell
 from milepost.common.text import safe, shorten
-from milepost.common.words import counts_words, eta_words, state_name
+from milepost.common.words import counts_words, eta_words, finding_words, reason_words, state_name
 from milepost.v1 import job_pb2
 
 _LONGEST_NAME = 24
@@ -26,6 +26,7 @@ class Bars:
         )
         self._rows: dict[str, TaskID] = {}
         self._state = ""
+        self._findings: set[str] = set()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -38,6 +39,7 @@ class Bars:
 
     def update(self, job: job_pb2.Job) -> None:
         self._tell_state(job)
+        self._tell_findings(job)
         for step in job.steps:
             if step.name not in self._rows:
                 name = shorten(safe(step.name), _LONGEST_NAME)
@@ -52,6 +54,14 @@ class Bars:
         self._progress.console.print(
             Text.assemble((cell.text, cell.colour), f"  {safe(job.name)} ({job.id})", overflow="fold")
         )
+
+    def _tell_findings(self, job: job_pb2.Job) -> None:
+        """Each when it begins."""
+        for finding in job.findings:
+            if finding.reason.code not in self._findings:
+                told = Text.assemble((finding_words(finding), "yellow"), f"  {reason_words(finding.reason)}")
+                self._progress.console.print(told, soft_wrap=True)
+        self._findings = {finding.reason.code for finding in job.findings}
 
     def _show_step(self, row: TaskID, step: job_pb2.Step) -> None:
         counts = step.counts

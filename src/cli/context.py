@@ -62,9 +62,14 @@ class Context:
 
         print(line(value), flush=True)
 
+    @property
+    def columns(self) -> int | None:
+        """Of the terminal that a person sees, where it has any."""
+        known = os.get_terminal_size(sys.stdout.fileno()).columns if self.on_terminal else 0
+        return known or None
+
     def out_table(self, heads: list[str], rows: list[list[Cell | str]]) -> None:
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns if self.on_terminal else None
-        self.out(table(heads, rows, self.paint, columns))
+        self.out(table(heads, rows, self.paint, self.columns))
 
     def say(self, text: str) -> None:
         """About the result, not part of it."""

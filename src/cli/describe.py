@@ -5,13 +5,14 @@ import time
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from milepost.cli.context import Context
-from milepost.cli.text import Cell, state_cell
-from milepost.common.text import safe, seconds_words
+from milepost.cli.text import Cell, below, state_cell
+from milepost.common.text import safe, seconds_words, width
 from milepost.common.words import (
     clock_words,
     counts_words,
     duration_seconds,
     eta_words,
+    finding_words,
     outcomes_words,
     reason_words,
     state_name,
@@ -22,9 +23,9 @@ from milepost.v1 import job_pb2
 
 def describe(context: Context, job: job_pb2.Job) -> None:
     now = time.time()
-    cell = state_cell(job)
+    cell = state_cell(job, now)
     context.out(f"{context.paint(cell.colour, cell.text)}  {context.paint('bold', safe(job.name))}  {job.id}")
-    for label, text in _facts(job, now):
+    for label, text in (*_findings(context, job, now), *_facts(job, now)):
         context.out(f"  {label:<10}{text}")
     if job.steps:
         context.out("")
@@ -33,6 +34,17 @@ def describe(context: Context, job: job_pb2.Job) -> None:
         )
     _out_in_flight(context, job, now)
     _out_actions(context, job)
+
+
+def _findings(context: Context, job: job_pb2.Job, now: float) -> list[tuple[str, str]]:
+    """What is noticed, and on a line of its own what to do: a command there can be copied."""
+    facts = []
+    for finding in job.findings:
+        age = seconds_words(now - unix_seconds(finding.since_time))
+        facts.append((finding_words(finding), f"{age}: {safe(finding.reason.message)} [{safe(finding.reason.code)}]"))
+        if finding.reason.remedy:
+            facts.append(("next", context.as_called(safe(finding.reason.remedy))))
+    return facts
 
 
 def _facts(job: job_pb2.Job, now: float) -> list[tuple[str, str]]:
@@ -45,7 +57,6 @@ def _facts(job: job_pb2.Job, now: float) -> list[tuple[str, str]]:
         target = job_pb2.JobState.Name(job.stop.target).removeprefix("JOB_STATE_")
         force = " by force" if job.stop.force else ""
         facts.append(("stop", f"to {target}{force}, asked by {safe(job.stop.by)} {_ago(job.stop.request_time, now)}"))
-    facts += [("finding", reason_words(finding.reason)) for finding in job.findings]
     if job.retry_count:
         waiting = "1 item waits" if job.retry_count == 1 else f"{job.retry_count} items wait, the first"
         facts.append(("retries", f"{waiting} until {_clock(job.next_retry_time, now)}"))
@@ -128,10 +139,16 @@ def _out_actions(context: Context, job: job_pb2.Job) -> None:
         return
     context.out("\nyou can")
     lines = [context.as_called(command_line(action, job.id)) for action in allowed]
-    width = max(len(line) for line in lines)
-    for action, line in zip(allowed, lines, strict=True):
-        mark = "*" if action.recommended else " "
-        context.out(f" {mark} {line:<{width}}  {safe(action.effect)}")
+    marks = ["*" if action.recommended else " " for action in allowed]
+    effects = [safe(action.effect) for action in allowed]
+    longest, columns = max(len(line) for line in lines), context.columns
+    is_wide = columns is None or all(longest + 5 + width(effect) <= columns for effect in effects)
+    for mark, line, effect in zip(marks, lines, effects, strict=True):
+        if columns is None or is_wide:
+            context.out(f" {mark} {line:<{longest}}  {effect}")
+        else:
+            context.out(f" {mark} {line}")
+            context.out(below(effect, columns))
     if state_name(job) == "COMPLETED":
         context.out(context.as_called(f"   milepost results {job.id}"))
 

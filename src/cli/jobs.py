@@ -68,7 +68,7 @@ async def ls(context: Context) -> Exit:
 
 def _row(job: job_pb2.Job, now: float) -> list[Cell | str]:
     age = seconds_words(now - unix_seconds(job.create_time))
-    return [job.id, state_cell(job), counts_words(job.counts), age, safe(job.queue), safe(job.name)]
+    return [job.id, state_cell(job, now), counts_words(job.counts), age, safe(job.queue), safe(job.name)]
 
 
 async def show(context: Context) -> Exit:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from milepost.common.text import STATE_LOOKS, shorten, width
+from milepost.common.text import STATE_LOOKS, seconds_words, shorten, width
 
 if TYPE_CHECKING:
     from milepost.v1 import job_pb2
@@ -20,6 +20,10 @@ class Paint:
 
     def __call__(self, colour: str, text: str) -> str:
         return f"\x1b[{_ANSI[colour]}m{text}\x1b[0m" if self.on and text else text
+
+
+PLAIN = Paint(on=False)
+_BELOW = "     "
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,30 @@ def _line(row: Sequence[Cell], widths: Sequence[int], paint: Paint) -> str:
     return "  ".join(parts).rstrip()
 
 
-def state_cell(job: "job_pb2.Job") -> Cell:
-    """Glyph and word; a completed job with failed items is amber and says so."""
-    from milepost.common.words import state_name  # protobuf is there as soon as there is a document
+def below(text: str, columns: int) -> str:
+    """A note on lines of its own below what it belongs to, broken at blanks only: a long word can be copied whole."""
+    import textwrap
 
-    name = state_name(job)
+    return textwrap.fill(
+        text,
+        columns,
+        initial_indent=_BELOW,
+        subsequent_indent=_BELOW,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def state_cell(job: "job_pb2.Job", now: float | None = None) -> Cell:
+    """Glyph and word; a completed job with failed items is amber, and so is one that is stuck.
+
+    With `now` (Unix seconds) it says since when it is stuck.
+    """
+    from milepost.common.words import state_name, stuck_since  # protobuf is there as soon as there is a document
+
+    name, since = state_name(job), stuck_since(job)
+    if since is not None:
+        return Cell(f"! {name}, stuck" + (f" {seconds_words(now - since)}" if now is not None else ""), "yellow")
     glyph, colour = STATE_LOOKS.get(name, ("·", "dim"))
     if name == "COMPLETED" and job.counts.failed:
         return Cell("! COMPLETED", "yellow")

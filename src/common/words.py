@@ -13,6 +13,17 @@ def state_name(job: job_pb2.Job) -> str:
     return job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
 
 
+def stuck_since(job: job_pb2.Job) -> float | None:
+    """Unix seconds; None when nothing says that it is stuck."""
+    since = [unix_seconds(finding.since_time) for finding in job.findings if finding.kind == job_pb2.FINDING_KIND_STUCK]
+    return min(since, default=None)
+
+
+def finding_words(finding: job_pb2.Finding) -> str:
+    """The kind as people say it: "stuck", "slow", "at risk"."""
+    return job_pb2.FindingKind.Name(finding.kind).removeprefix("FINDING_KIND_").lower().replace("_", " ")
+
+
 def counts_words(counts: job_pb2.Counts) -> str:
     """As "228 of 313 processed, 11 failed"; of what can still arrive, so that it can become all of it."""
     possible = counts.total - counts.upstream

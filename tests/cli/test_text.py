@@ -15,9 +15,10 @@ from milepost.cli.documents import document, line
 from milepost.cli.exit_codes import EXIT_OF, Exit, worst
 from milepost.cli.follow import exit_of, in_flight_words, next_steps
 from milepost.cli.items import csv_row, result_document
-from milepost.cli.text import Cell, Paint, state_cell, table
+from milepost.cli.overview import advice
+from milepost.cli.text import Cell, Paint, below, state_cell, table
 from milepost.common.text import safe, seconds_words, width
-from milepost.common.words import counts_words, outcomes_words
+from milepost.common.words import counts_words, finding_words, outcomes_words
 from milepost.core.errors import Code
 from milepost.v1 import job_pb2
 
@@ -90,9 +91,26 @@ def test_tables_align_and_fit() -> None:
     assert "\x1b[31mx\x1b[0m" in table(["A", "B"], rows, Paint(on=True), None)
 
 
+def test_what_stands_below_a_line_is_broken_at_blanks_only() -> None:
+    assert below("milepost resume j-abcdefgh", 80) == "     milepost resume j-abcdefgh"
+    path = "--state-dir=/a-rather-long/path"
+    assert below(f"milepost {path} resume", 20).splitlines() == ["     milepost", f"     {path}", "     resume"]
+
+
 def test_a_completed_job_with_failures_looks_different() -> None:
     assert state_cell(job("COMPLETED")) == Cell("✔ COMPLETED", "green")
     assert state_cell(job("COMPLETED", failed=1)) == Cell("! COMPLETED", "yellow")
+
+
+def test_a_job_that_is_stuck_looks_different_and_needs_someone() -> None:
+    stuck = job("RUNNING", findings=[job_pb2.Finding(kind=job_pb2.FINDING_KIND_STUCK)])
+    stuck.findings[0].since_time.FromSeconds(1000)
+    assert state_cell(stuck) == Cell("! RUNNING, stuck", "yellow")
+    assert state_cell(stuck, 1125.0) == Cell("! RUNNING, stuck 2m 5s", "yellow")
+    assert advice(stuck) == "milepost show j-abcdefgh"
+    at_risk = job("RUNNING", findings=[job_pb2.Finding(kind=job_pb2.FINDING_KIND_AT_RISK)])
+    assert state_cell(at_risk).text == "▶ RUNNING"
+    assert finding_words(at_risk.findings[0]) == "at risk"
 
 
 @pytest.mark.parametrize("state", list(job_pb2.JobState.keys())[1:])
