@@ -8,10 +8,9 @@ job goes on (`lifecycle.settle`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from milepost.core.definition import StepDefinition
-from milepost.core.model import ACTIVE_STATES, Job, JobState, Reason
+from milepost.core.model import ACTIVE_STATES, FindingKind, Job, JobState, Reason
 
 #: Without a setting, a task is old when it has taken so many times as long as the longest of its step before it …
 LEARNED_FACTOR = 3.0
@@ -20,12 +19,6 @@ LEARNED_MINIMUM = 600.0
 UNKNOWN_LIMIT = 3600.0
 #: Tasks or workers that a finding names.
 _NAMED = 3
-
-
-class FindingKind(StrEnum):
-    STUCK = "STUCK"
-    SLOW = "SLOW"
-    AT_RISK = "AT_RISK"
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ class RunnerLostPolicy(StrEnum):
     HOLD = "HOLD"
 
 
+class FindingKind(StrEnum):
+    STUCK = "STUCK"
+    SLOW = "SLOW"
+    AT_RISK = "AT_RISK"
+
+
 class RunEnd(StrEnum):
     """Why a run ended, as reaping found it."""
 

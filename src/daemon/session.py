@@ -19,8 +19,8 @@ from milepost.common.wire import runner as wire
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.findings import Finding, FindingKind, SilentWorker
-from milepost.core.model import Job, PendingTask, Reason, Run, TaskRef
+from milepost.core.findings import Finding, SilentWorker
+from milepost.core.model import FindingKind, Job, PendingTask, Reason, Run, TaskRef
 from milepost.core.progress import RATE_WINDOW, Sample
 from milepost.daemon.feed import Feed
 from milepost.daemon.live import Live, RunningTask

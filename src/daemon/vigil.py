@@ -15,8 +15,8 @@ from milepost.common import processes
 from milepost.core import findings as rules
 from milepost.core.clocks import Awake, Clocks
 from milepost.core.definition import PipelineDefinition, from_json
-from milepost.core.findings import Evidence, ExecutingTask, Finding, FindingKind, Patience
-from milepost.core.model import ACTIVE_STATES, Event, Job, Run
+from milepost.core.findings import Evidence, ExecutingTask, Finding, Patience
+from milepost.core.model import ACTIVE_STATES, Event, FindingKind, Job, Run
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import durations, events
 from milepost.daemon.store.store import Store, Transaction

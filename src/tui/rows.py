@@ -5,8 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from milepost.common.filter import fold
-from milepost.core.findings import FindingKind
-from milepost.core.model import JobState
+from milepost.core.model import FindingKind, JobState
 from milepost.tui.status import RANKS, Status
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from milepost.common.filter import EVERYTHING, FilterSubject, Node, matches, parse
 from milepost.core.errors import Code, MilepostError
-from milepost.core.findings import FindingKind
-from milepost.core.model import JobState
+from milepost.core.model import FindingKind, JobState
 
 NOW = 1_800_000_000.0
 JOB = FilterSubject(

@@ -10,14 +10,13 @@ from milepost.core.findings import (
     Evidence,
     ExecutingTask,
     Finding,
-    FindingKind,
     Patience,
     SilentWorker,
     does_not_get_on,
     findings,
     progress_limit,
 )
-from milepost.core.model import Job, JobState, Reason, Stop
+from milepost.core.model import FindingKind, Job, JobState, Reason, Stop
 from tests.core.factories import job, step
 
 PATIENCE = Patience(pause=60.0, silence=30.0)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from milepost.core.clocks import Clocks
-from milepost.core.findings import FindingKind, Patience, SilentWorker
-from milepost.core.model import Child, Job, JobState, Run, TaskRef
+from milepost.core.findings import Patience, SilentWorker
+from milepost.core.model import Child, FindingKind, Job, JobState, Run, TaskRef
 from milepost.daemon.live import IDLE, Live, RunningTask
 from milepost.daemon.store import children, events, jobs, reports
 from milepost.daemon.store.store import Store

@@ -27,8 +27,7 @@ from milepost.common.filter.tree import (
 )
 from milepost.core import progress
 from milepost.core.definition import Executor, Gives, PipelineDefinition, StepDefinition, Takes, lines_for, to_json
-from milepost.core.findings import FindingKind
-from milepost.core.model import Job, JobState, Reason
+from milepost.core.model import FindingKind, Job, JobState, Reason
 from milepost.daemon.store import filters, jobs
 from milepost.daemon.store.store import Store, Transaction
 

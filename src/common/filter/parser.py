@@ -24,8 +24,7 @@ from milepost.common.filter.tree import (
     TextTest,
 )
 from milepost.core.errors import Code, MilepostError
-from milepost.core.findings import FindingKind
-from milepost.core.model import JobState
+from milepost.core.model import FindingKind, JobState
 
 MAX_LENGTH = 2000
 MAX_TERMS = 100

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Protocol
 
-from milepost.core.findings import FindingKind
-from milepost.core.model import JobState
+from milepost.core.model import FindingKind, JobState
 
 
 class Kind(Enum):

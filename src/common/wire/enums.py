@@ -5,8 +5,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from milepost.core.errors import Code, MilepostError
-from milepost.core.findings import FindingKind
-from milepost.core.model import Command, ItemState, JobState, Outcome, RunnerLostPolicy
+from milepost.core.model import Command, FindingKind, ItemState, JobState, Outcome, RunnerLostPolicy
 from milepost.v1 import job_pb2 as pb
 
 JOB_STATES: Mapping[JobState, pb.JobState.ValueType] = {

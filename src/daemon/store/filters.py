@@ -21,7 +21,7 @@ from milepost.common.filter.tree import (
     TextTest,
     fold,
 )
-from milepost.core.findings import FindingKind
+from milepost.core.model import FindingKind
 from milepost.daemon.store import rows
 from milepost.daemon.store.queries import load
 
