@@ -167,6 +167,9 @@ async def status(context: Context) -> Exit:
     context.out(f"  socket    {safe(info.socket)}")
     context.out(f"  store     schema {info.schema_version}, SQLite {info.sqlite_version}, revision {info.revision}")
     context.out(f"  python    {info.python_version}")
+    context.out(
+        f"  trees     ended by {f'cgroup.kill, below {safe(info.cgroup)}' if info.cgroup else 'a sweep of /proc'}"
+    )
     return Exit.DONE
 
 

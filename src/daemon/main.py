@@ -175,6 +175,7 @@ class Daemon:
             dispatch=self.dispatch,
             submit=self.submit,
             closing=asyncio.Event(),
+            cgroup=self.runners.group,
         )
 
     def _live(self, job_id: str) -> Live:

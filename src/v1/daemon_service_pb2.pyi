@@ -124,6 +124,7 @@ class GetInfoResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     STORE_ID_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    CGROUP_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     pid: _builtins.int
     state_folder: _builtins.str
@@ -133,6 +134,10 @@ class GetInfoResponse(_message.Message):
     python_version: _builtins.str
     revision: _builtins.int
     store_id: _builtins.str
+    cgroup: _builtins.str
+    """Folder of the control group below which each run has its own, to be ended at once. Empty: the daemon has none to
+    itself, and the processes of a run are found by a sweep of /proc.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -156,10 +161,11 @@ class GetInfoResponse(_message.Message):
         revision: _builtins.int = ...,
         store_id: _builtins.str = ...,
         settings: _abc.Iterable[Global___GetInfoResponse.Setting] | None = ...,
+        cgroup: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs_by_state", b"jobs_by_state", "pid", b"pid", "python_version", b"python_version", "revision", b"revision", "schema_version", b"schema_version", "settings", b"settings", "socket", b"socket", "sqlite_version", b"sqlite_version", "start_time", b"start_time", "state_folder", b"state_folder", "store_id", b"store_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cgroup", b"cgroup", "jobs_by_state", b"jobs_by_state", "pid", b"pid", "python_version", b"python_version", "revision", b"revision", "schema_version", b"schema_version", "settings", b"settings", "socket", b"socket", "sqlite_version", b"sqlite_version", "start_time", b"start_time", "state_folder", b"state_folder", "store_id", b"store_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,15 +13,12 @@ import pytest
 
 from milepost.common.processes import ProcessIdentity, identify, is_alive
 from milepost.core.model import JobState
-from milepost.v1 import job_pb2, job_service_pb2
+from milepost.v1 import daemon_service_pb2, job_pb2, job_service_pb2
 from tests.support import hiding
 from tests.support.cgroup import delegated_cgroup
 from tests.support.daemon import RealDaemon, daemon_to_be
 from tests.support.hiding import HIDDEN, RELEASED
 from tests.support.wait import wait_until
-
-BY_CGROUP = "process trees are ended by cgroup.kill"
-BY_SWEEP = "process trees are ended by a sweep"
 
 #: The processes that were started in hiding, by name.
 Tree = dict[str, ProcessIdentity]
@@ -33,7 +30,8 @@ async def daemon(request: pytest.FixtureRequest) -> AsyncIterator[RealDaemon]:
         async with daemon_to_be(MILEPOST_AUTO_RESUME_LIMIT="0") as daemon:
             daemon.cgroup = cgroup if request.param == "cgroup" else None
             await daemon.start()
-            assert (BY_CGROUP if daemon.cgroup else BY_SWEEP) in daemon.log()
+            info = await daemon.client.call(daemon.client.daemon.GetInfo, daemon_service_pb2.GetInfoRequest())
+            assert info.cgroup == str(daemon.cgroup or "")
             yield daemon
             for pid_file in daemon.folder.glob("hiding-*/*"):
                 end(int(pid_file.read_text()), daemon.folder)

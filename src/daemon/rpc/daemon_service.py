@@ -59,6 +59,7 @@ class DaemonService(DaemonServiceServicer):
                 )
                 for setting in self._settings
             ],
+            cgroup=str(self._parts.cgroup or ""),
         )
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:

@@ -49,7 +49,7 @@ _MAX_LOG_LINES = 1_000_000
 
 @dataclass(frozen=True)
 class Parts:
-    """What the servicer asks. `folder`: the state folder; `closing`: set when the daemon stops."""
+    """What the servicer asks. `folder`: the state folder; `closing`: set when the daemon stops; `cgroup`: see `cgroups`."""
 
     store: Store
     folder: Path
@@ -59,6 +59,7 @@ class Parts:
     dispatch: Dispatch
     submit: Submit
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    cgroup: Path | None = None
 
 
 class JobService(JobServiceServicer):
