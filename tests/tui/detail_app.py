@@ -13,6 +13,7 @@ from milepost.core.model import Job, JobState, Reason, ReportKind
 from milepost.tui.status import UNICODE
 from milepost.tui.theme import DARK, Look, make_look
 from milepost.tui.widgets.detail import JobDetail
+from milepost.tui.widgets.tab_bar import Tab
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon
 from tests.support.wait import wait_until
@@ -103,11 +104,16 @@ class Shown:
 
 @asynccontextmanager
 async def shown_detail(
-    daemon: InProcessDaemon, job_id: str, size: tuple[int, int] = (90, 30), connected: bool = True
+    daemon: InProcessDaemon,
+    job_id: str,
+    size: tuple[int, int] = (90, 30),
+    tab: Tab = Tab.ITEMS,
+    connected: bool = True,
 ) -> AsyncIterator[Shown]:
     app = DetailApp(daemon.client if connected else None)
     document = await daemon.job(job_id)
     async with app.run_test(size=size, notifications=True) as pilot:
+        app.detail.open_tab(tab)
         app.detail.show(document)
         app.detail.focus_tab()
         yield Shown(app, pilot, daemon)

@@ -36,6 +36,9 @@ class JobScreen(DetailingScreen):
         self._paint()
         self.query_one(JobDetail).focus_tab()
 
+    def go_to(self, job_id: str) -> None:
+        self.app.switch_screen(JobScreen(job_id))
+
     def chosen_rows(self) -> Sequence[JobRow]:
         return [self._row] if self._row else []
 

@@ -5,6 +5,7 @@ It is shown documents of the job by `show`; what else it needs it reads for the 
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -72,7 +73,7 @@ class JobDetail(Widget):
         & > Horizontal { height: 1fr; }
         & Items, & Steps, & Logs, & Metrics, & Timeline { width: 1fr; height: 1fr; display: none; }
         & .-open { display: block; }
-        & Summary { width: 25%; height: 1fr; border-left: solid $panel; padding: 0 1; display: none; }
+        & Summary { width: 25%; min-width: 30; height: 1fr; border-left: solid $panel; padding: 0 1; display: none; }
         &.-wide Summary { display: block; }
     }
     """
@@ -235,7 +236,7 @@ class JobDetail(Widget):
         self._stale = True
         if self._read_later is None:
             wait = self._read_at + READ_AGAIN - asyncio.get_running_loop().time()
-            self._read_later = self.set_timer(max(0.0, wait), self._read_stale)
+            self._read_later = self.set_timer(max(0.001, wait), self._read_stale)
 
     def _read_stale(self) -> None:
         self._read_later = None
@@ -266,7 +267,7 @@ class JobDetail(Widget):
         self._wake.clear()
         if self._tab is not Tab.LOGS:
             self._outdate_pane()
-        self.run_worker(self._read(self._row.job.id), group="detail", exclusive=True, exit_on_error=True)
+        self.run_worker(partial(self._read, self._row.job.id), group="detail", exclusive=True)
 
     def _stop_reading(self) -> None:
         self.workers.cancel_group(self, "detail")
@@ -331,7 +332,11 @@ class JobDetail(Widget):
 
     def action_copy_report(self) -> None:
         if self._row is not None:
-            self.run_worker(self._copy_report(self._row.job.id), group="detail-report", exclusive=True)
+            self.copy_report(self._row.job.id)
+
+    def copy_report(self, job_id: str) -> None:
+        """Of any job, shown here or not."""
+        self.run_worker(partial(self._copy_report, job_id), group="detail-report", exclusive=True)
 
     async def _copy_report(self, job_id: str) -> None:
         from milepost.tui import readers  # as above

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from milepost.v1.job_service_pb2 import GetJobMetricsResponse
 
 _TOWER_ROWS = 3
-_LABEL_CELLS = 11
+_LABEL_CELLS = 10
 #: From this width on the number of tasks stands beside how long they took.
 _COUNT_WIDTH = 70
 #: What the plots take at most: wider ones are no better to read.
@@ -47,7 +47,7 @@ def facts(row: JobRow, look: Look) -> list[Fact]:
         ("runs", _run_words(job), None),
         ("usage", "no usage reported", look.dim),
         ("started", documents.clock(job.start_time, now()) or figures.UNKNOWN, None),
-        ("last event", documents.clock(job.activity_time, now()), None),
+        ("activity", documents.clock(job.activity_time, now()), None),
     ]
     return found
 
