@@ -167,9 +167,8 @@ async def status(context: Context) -> Exit:
     context.out(f"  socket    {safe(info.socket)}")
     context.out(f"  store     schema {info.schema_version}, SQLite {info.sqlite_version}, revision {info.revision}")
     context.out(f"  python    {info.python_version}")
-    context.out(
-        f"  trees     ended by {f'cgroup.kill, below {safe(info.cgroup)}' if info.cgroup else 'a sweep of /proc'}"
-    )
+    trees = f"cgroup.kill, below {safe(info.cgroup)}" if info.cgroup else "a sweep of /proc"
+    context.out(f"  trees     ended by {trees}")
     return Exit.DONE
 
 

@@ -49,7 +49,10 @@ _MAX_LOG_LINES = 1_000_000
 
 @dataclass(frozen=True)
 class Parts:
-    """What the servicer asks. `folder`: the state folder; `closing`: set when the daemon stops; `cgroup`: see `cgroups`."""
+    """What the servicer asks.
+
+    `folder`: the state folder; `closing`: set when the daemon stops; `cgroup`: the daemon's, as far as it is its own.
+    """
 
     store: Store
     folder: Path
