@@ -3,11 +3,12 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette, Provider, SearchIcon
 from textual.signal import Signal
 from textual.timer import Timer
 
@@ -17,6 +18,7 @@ from milepost.core.errors import MilepostError
 from milepost.tui.clock import Clock
 from milepost.tui.keys import bound_keys, keymap
 from milepost.tui.link import Link, LinkState
+from milepost.tui.memory import Memory
 from milepost.tui.status import Glyphs, glyphs_for
 from milepost.tui.store import Changes, JobStore
 from milepost.tui.theme import DEFAULT_THEME, THEMES, Look, default_variables, make_look
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 
 #: Seconds between two repaints of what changed.
 FRAME = 0.1
+#: Seconds after a choice until it is written down, with those that follow.
+SAVE_AFTER = 1.0
+
+
+def _commands() -> "type[Provider]":
+    from milepost.tui.palette import Commands  # needed when the palette opens
+
+    return Commands
 
 
 class MilepostApp(App[None]):
@@ -35,6 +45,7 @@ class MilepostApp(App[None]):
     TITLE = "milepost"
     CSS_PATH = "tui.tcss"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", id="app.quit"),
         Binding("ctrl+r", "reconnect", "Reconnect now", id="app.reconnect", show=False),
@@ -58,7 +69,10 @@ class MilepostApp(App[None]):
         self._told = 0.0
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = DEFAULT_THEME
+        self.memory = Memory(environ)
+        remembered = self.memory.now.theme
+        self.chosen_theme = remembered if remembered in self.available_themes else DEFAULT_THEME
+        self.theme = self.chosen_theme
         self.set_keymap(keymap(settings.keys))
 
     @property
@@ -86,6 +100,7 @@ class MilepostApp(App[None]):
         from milepost.tui.screens.jobs import JobsScreen
 
         self.push_screen(JobsScreen())
+        self._tell_problem(self.memory.problem)
         # The connection loads grpc, which costs more than the first paint: that comes first.
         self.call_after_refresh(self._connect)
 
@@ -113,7 +128,6 @@ class MilepostApp(App[None]):
     async def _open_job(self, reference: str) -> None:
         """The job that was named when the program was started, over the list."""
         from milepost.tui.details import job_named
-        from milepost.tui.screens.job import JobScreen
 
         client = self.client_of()
         assert client is not None, "it is live"
@@ -122,10 +136,54 @@ class MilepostApp(App[None]):
         except MilepostError as error:
             self.notify(safe_lines(f"{error.message}\n{error.remedy}"), severity="error", timeout=60, markup=False)
         else:
-            self.push_screen(JobScreen(job.id))
+            self.open_job(job.id)
+
+    def open_job(self, job_id: str) -> None:
+        """On the whole screen, over what is there."""
+        from milepost.tui.screens.job import JobScreen  # more than the list itself: not before the first paint
+
+        self.push_screen(JobScreen(job_id))
 
     def action_reconnect(self) -> None:
         self._connect()
+
+    # --- what a person chooses ---
+
+    def remember(self, **values: object) -> None:
+        """For the next time: parts of `Remembered`."""
+        self.memory.change(**values)
+        self.set_timer(SAVE_AFTER, self._save)
+
+    def _save(self) -> None:
+        self._tell_problem(self.memory.save())
+
+    def _tell_problem(self, problem: str) -> None:
+        if problem:
+            self.notify(safe_lines(problem), severity="warning", timeout=30, markup=False)
+
+    def on_unmount(self) -> None:
+        self.memory.save()
+
+    def choose_theme(self, name: str) -> None:
+        self.chosen_theme = self.theme = name
+        self.remember(theme=name)
+
+    def search_themes(self) -> None:
+        from milepost.tui.palette import Themes
+
+        self.push_screen(CommandPalette(providers=[Themes], placeholder="A theme"))
+
+    def on_command_palette_opened(self) -> None:
+        self.screen.query_one(SearchIcon).icon = ":"
+
+    def on_command_palette_option_highlighted(self, event: CommandPalette.OptionHighlighted) -> None:
+        from milepost.tui.palette import highlighted_theme
+
+        self.theme = highlighted_theme(event) or self.chosen_theme
+
+    def on_command_palette_closed(self, event: CommandPalette.Closed) -> None:
+        if not event.option_selected:
+            self.theme = self.chosen_theme
 
     def action_help(self) -> None:
         from milepost.tui.screens.help import HelpScreen  # seldom needed

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from milepost.common.filter import fold
 from milepost.core.model import FindingKind, JobState
 from milepost.tui.status import RANKS, Status
 
@@ -56,6 +55,8 @@ _MOVING = frozenset({Status.STUCK, Status.RUNNING, Status.PAUSING, Status.CANCEL
 
 
 def row_for(job: "Job") -> JobRow:
+    from milepost.common.filter import fold  # loaded with the first job, after the first paint
+
     counts, progress, created, active = job.counts, job.progress, job.create_time, job.activity_time
     name = job.name
     findings = frozenset(_finding_kinds().get(one.kind, FindingKind.AT_RISK) for one in job.findings) or _NOTHING

@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from milepost.common.filter import EVERYTHING, Node, parse, select
 from milepost.tui.rows import JobRow
 from milepost.tui.status import RANKS, Status
+
+if TYPE_CHECKING:
+    from milepost.common.filter import Node
 
 
 class Sort(StrEnum):
@@ -63,11 +66,13 @@ class JobView:
         self.cursor_id = ""
         self.ids: Sequence[str] = ()
         self._lines: dict[str, int] = {}
-        self._node: Node = EVERYTHING
+        self._node: Node | None = None
 
     def filter(self, text: str) -> None:
         """Raises MilepostError(INVALID_FILTER); then the filter before stays."""
-        self._node = parse(text)
+        from milepost.common.filter import parse  # not before someone filters: the first paint does not need it
+
+        self._node = parse(text) if text else None
         self.filter_text = text
 
     @property
@@ -106,6 +111,10 @@ class JobView:
         found: Sequence[JobRow] = list(rows.values())
         if self.statuses:
             found = [row for row in found if row.status in self.statuses]
+        if self._node is None:
+            return found
+        from milepost.common.filter import select  # as above
+
         return select(self._node, found, now)
 
     # --- cursor and marks ---

@@ -2,8 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -17,16 +17,18 @@ from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
 from milepost.tui import parts
 from milepost.tui.link import LinkState, version_warning
+from milepost.tui.memory import recall
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.detailing import DetailingScreen
-from milepost.tui.screens.job import JobScreen
 from milepost.tui.status import ATTENTION, Status
 from milepost.tui.store import Changes
 from milepost.tui.view import JobView, Sort
 from milepost.tui.widgets.click_line import ClickLine
-from milepost.tui.widgets.detail import JobDetail
-from milepost.tui.widgets.job_table import JobTable, JobTableHead
+from milepost.tui.widgets.job_table import COLUMNS, JobTable, JobTableHead
 from milepost.tui.widgets.lines import LineList
+
+if TYPE_CHECKING:
+    from milepost.tui.widgets.detail import JobDetail
 
 #: Seconds between two times the whole list is put in order anew.
 REORDER = 1.0
@@ -70,6 +72,7 @@ class JobsScreen(DetailingScreen):
         self._last_mark = ""
         #: Share of the screen that the detail takes, in percent.
         self.split = SPLITS[1]
+        self._detail: JobDetail | None = None
 
     def compose(self) -> ComposeResult:
         yield ClickLine(id="header")
@@ -82,7 +85,6 @@ class JobsScreen(DetailingScreen):
         yield JobTableHead(id="head")
         yield Static(id="notice", markup=False)
         yield JobTable(id="table")
-        yield JobDetail(self.milepost.client_of, id="detail")
         yield ClickLine(id="actions")
         yield ClickLine(id="hints")
 
@@ -92,6 +94,8 @@ class JobsScreen(DetailingScreen):
         table.is_marked = lambda job_id: job_id in self.view.marks
         table.focus()
         self.milepost.changes.subscribe(self, self._on_changes)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._paint_all())
+        self._recall()
         self.set_interval(1.0, self._each_second)
         self._paint_all()
 
@@ -160,6 +164,28 @@ class JobsScreen(DetailingScreen):
         self.table.put_cursor(self.view.cursor_line)
         self._paint_notice()
         self._paint_lines()
+        self._remember()
+
+    # --- what is remembered for the next time ---
+
+    def _recall(self) -> None:
+        now = self.milepost.memory.now
+        recall(now, self.view)
+        self._hide_columns(now.hidden_columns)
+        if now.split in SPLITS:
+            self.split = now.split
+        with self.prevent(Input.Changed):
+            self.query_one("#filter", Input).value = self.view.filter_text
+
+    def _remember(self) -> None:
+        view = self.view
+        self.milepost.remember(
+            filter=view.filter_text,
+            statuses=tuple(sorted(view.statuses)),
+            sort=view.order.sort.value,
+            reverse=view.order.reverse,
+            split=self.split,
+        )
 
     def _repaint(self, dirty: set[str]) -> None:
         """Only what is in sight and has changed."""
@@ -254,12 +280,12 @@ class JobsScreen(DetailingScreen):
         if event.control is not self.table:
             return
         if self.detail_is_open or self.size.height < FULL:
-            self.app.push_screen(JobScreen(self.view.cursor_id))
+            self.milepost.open_job(self.view.cursor_id)
         else:
             self.open_detail()
 
     def on_job_table_head_chosen(self, event: JobTableHead.Chosen) -> None:
-        self._sort(event.sort)
+        self.sort_by(event.sort)
 
     def on_click_line_clicked(self, event: ClickLine.Clicked) -> None:
         kind, _, value = event.target.partition(":")
@@ -315,14 +341,42 @@ class JobsScreen(DetailingScreen):
 
     def action_next_sort(self) -> None:
         sorts = list(Sort)
-        self._sort(sorts[(sorts.index(self.view.order.sort) + 1) % len(sorts)])
+        self.sort_by(sorts[(sorts.index(self.view.order.sort) + 1) % len(sorts)])
 
     def action_turn_sort(self) -> None:
-        self._sort(self.view.order.sort)
+        self.sort_by(self.view.order.sort)
 
-    def _sort(self, sort: Sort) -> None:
+    def sort_by(self, sort: Sort) -> None:
         self.view.order = self.view.order.chosen(sort)
         self._rebuild_now()
+
+    def shows_column(self, title: str) -> bool:
+        return not self.table.chosen_columns or title in self.table.chosen_columns
+
+    def toggle_column(self, title: str) -> None:
+        hidden = frozenset(self.milepost.memory.now.hidden_columns) ^ {title}
+        self.milepost.remember(hidden_columns=tuple(sorted(hidden)))
+        self._hide_columns(hidden)
+
+    def _hide_columns(self, hidden: Collection[str]) -> None:
+        shown = [column.title for column in COLUMNS if column.title not in hidden] if hidden else []
+        for widget in (self.table, self.query_one(JobTableHead)):
+            widget.chosen_columns = shown
+            widget.refresh()
+
+    def go_to(self, job_id: str) -> None:
+        if self.view.line_of(job_id) is None:
+            self.view.statuses = frozenset()
+            self.query_one("#filter", Input).value = ""
+            self.view.filter("")
+            self._rebuild_now()
+        line = self.view.line_of(job_id)
+        if line is not None:
+            self.table.put_cursor(line)
+            self.view.move_to(line)
+            self.paint_actions()
+            self._show_detail()
+            self.table.focus()
 
     def action_mark(self) -> None:
         self._follow_cursor()
@@ -380,34 +434,42 @@ class JobsScreen(DetailingScreen):
     # --- the detail ---
 
     @property
-    def detail(self) -> JobDetail:
-        return self.query_one(JobDetail)
+    def detail(self) -> "JobDetail | None":
+        """None until the first time it is opened."""
+        return self._detail
 
     @property
     def detail_is_open(self) -> bool:
-        return self.detail.has_class("open")
+        return self._detail is not None and self._detail.has_class("open")
 
     def open_detail(self) -> None:
-        self.detail.add_class("open")
-        self.detail.styles.height = f"{self.split}%"
-        self._show_detail()
+        if self._detail is None:
+            from milepost.tui.widgets.detail import JobDetail  # more than the list itself: not before the first paint
+
+            self._detail = JobDetail(self.milepost.client_of, id="detail")
+            self.mount(self._detail, before="#actions")
+        self._detail.add_class("open")
+        self._detail.styles.height = f"{self.split}%"
+        self.call_after_refresh(self._show_detail)
         self.call_after_refresh(self.table.show_line, self.table.cursor)
 
     def _show_detail(self) -> None:
         """Of the job under the cursor, as it was last told."""
         row = self.cursor_row
-        if self.detail_is_open and row is not None:
-            self.detail.show(row.job)
+        if self._detail is not None and self.detail_is_open and row is not None:
+            self._detail.show(row.job)
 
-    def on_job_detail_closed(self, event: JobDetail.Closed) -> None:
+    def on_job_detail_closed(self, event: "JobDetail.Closed") -> None:
         event.stop()
-        self.detail.remove_class("open")
-        self.detail.show(None)
+        if self._detail is not None:
+            self._detail.remove_class("open")
+            self._detail.show(None)
         self.table.focus()
 
     def action_zoom(self, by: int) -> None:
         at = SPLITS.index(self.split) + by if self.split in SPLITS else 1
         self.split = SPLITS[max(0, min(at, len(SPLITS) - 1))]
+        self._remember()
         self.open_detail()
 
     # --- commands ---
