@@ -112,7 +112,7 @@ def place_socket(state_folder: Path, given: Path | None, environ: Mapping[str, s
     if chosen == default:
         pointer.unlink(missing_ok=True)
     else:
-        _write_private(pointer, f"{chosen}\n")
+        write_private(pointer, f"{chosen}\n")
     return chosen
 
 
@@ -143,7 +143,8 @@ def _short_folder(environ: Mapping[str, str]) -> Path:
 
 
 @edge("paths.write_private")
-def _write_private(file: Path, text: str) -> None:
+def write_private(file: Path, text: str) -> None:
+    """Replaces the file as a whole, with mode 0600. Raises OSError."""
     new = file.with_name(f"{file.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:

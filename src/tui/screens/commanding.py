@@ -54,6 +54,10 @@ class CommandScreen(Screen[None]):
     def paint_actions(self) -> None:
         raise NotImplementedError
 
+    def go_to(self, job_id: str) -> None:
+        """Shows another job."""
+        raise NotImplementedError
+
     @property
     def milepost(self) -> "MilepostApp":
         return cast("MilepostApp", self.app)

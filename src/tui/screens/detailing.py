@@ -1,9 +1,10 @@
-"""What screens do for a detail of a job: send what a person chose there, and copy what it gives."""
+"""What screens with a detail of a job do for it: send what a person chose there, and copy what it gives."""
 
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from milepost.core.errors import MilepostError
 from milepost.tui.screens.commanding import CommandScreen
 
 if TYPE_CHECKING:
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
 
 
 class DetailingScreen(CommandScreen):
-    """For screens that have a JobDetail."""
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("Y", "copy_report", "Copy failure report", show=False, id="command.copy_report"),
     ]
@@ -20,7 +19,23 @@ class DetailingScreen(CommandScreen):
     def action_copy_report(self) -> None:
         """Of the first of the chosen jobs, whether its detail is open or not."""
         if rows := self.chosen_rows():
-            self.query_one(JobDetail).copy_report(rows[0].id)
+            self.run_worker(self._copy_report(rows[0].id), group="report", exclusive=True)
+
+    async def _copy_report(self, job_id: str) -> None:
+        from milepost.tui import readers  # loaded with the connection
+
+        client = self.milepost.client_of()
+        if client is None:
+            self.notify("Not connected: a report cannot be made now.", severity="warning", markup=False)
+            return
+        try:
+            self._copy(await readers.report(client, job_id), f"failure report of {job_id}")
+        except MilepostError as error:
+            self.complain(error)
+
+    def _copy(self, text: str, what: str) -> None:
+        self.app.copy_to_clipboard(text)
+        self.notify(f"Copied the {what} ({len(text):,} letters).", markup=False)
 
     def on_job_detail_item_retry(self, event: "JobDetail.ItemRetry") -> None:
         event.stop()
@@ -31,5 +46,4 @@ class DetailingScreen(CommandScreen):
 
     def on_job_detail_text_to_copy(self, event: "JobDetail.TextToCopy") -> None:
         event.stop()
-        self.app.copy_to_clipboard(event.text)
-        self.notify(f"Copied the {event.what} ({len(event.text):,} letters).", markup=False)
+        self._copy(event.text, event.what)

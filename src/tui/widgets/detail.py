@@ -332,11 +332,7 @@ class JobDetail(Widget):
 
     def action_copy_report(self) -> None:
         if self._row is not None:
-            self.copy_report(self._row.job.id)
-
-    def copy_report(self, job_id: str) -> None:
-        """Of any job, shown here or not."""
-        self.run_worker(partial(self._copy_report, job_id), group="detail-report", exclusive=True)
+            self.run_worker(self._copy_report(self._row.job.id), group="detail-report", exclusive=True)
 
     async def _copy_report(self, job_id: str) -> None:
         from milepost.tui import readers  # as above
