@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from milepost.common.text import safe, safe_lines
 from milepost.core.errors import Code, MilepostError
-from milepost.tui.actions import TYPE_THE_COUNT, Asks, Offered, Plan, offered, offered_one, plan
+from milepost.tui.actions import TYPE_THE_COUNT, Asks, Offered, Plan, offer_of, offered, offered_one, plan
 from milepost.tui.parts import Button
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.dialogs import Choice, ChoiceDialog, ConfirmDialog, Question
@@ -142,7 +142,8 @@ class CommandScreen(Screen[None]):
         except MilepostError as error:
             self.complain(error)
         else:
-            self.notify(safe_lines(message), markup=False)
+            title = f"{offer_of(command).label}: {safe(job_id)}"
+            self.notify(safe_lines(message), title=title, markup=False)
 
     async def _sent(self, job_id: str, command: str, step: str = "", item_keys: tuple[str, ...] = ()) -> str:
         from milepost.tui.requests import Order  # loaded with the connection
