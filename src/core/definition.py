@@ -118,6 +118,11 @@ class PipelineDefinition:
             for step in self.steps
         )
 
+    def steps_before(self, step: int) -> list[int]:
+        """The steps that an item which stands at this one has passed: those of its line."""
+        line = self.steps[step].line
+        return [earlier.position for earlier in self.steps[:step] if earlier.line == line]
+
     def is_gated(self, step: int) -> bool:
         """True when tasks of this step wait until every step before it has ended."""
         definition = self.steps[step]

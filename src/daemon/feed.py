@@ -116,7 +116,7 @@ class Feed:
                 self._cursors[children.position].freshen()
         for shape in self._definition.steps if left else ():
             if self._definition.is_gated(shape.position):
-                self._cursors[shape.position] = Cursor()
+                self._cursors[shape.position].freshen()
 
     # --- what goes out ---
 
@@ -142,7 +142,7 @@ class Feed:
         self._released.clear()
 
         def read(db: sqlite3.Connection) -> list[PendingTask]:
-            return tasks.pending(db, job.id, step, after, limit)
+            return tasks.pending(db, job.id, self._definition, step, after, limit)
 
         found = await self._store.read(read)
         page = self._hold(found, cursor)

@@ -146,7 +146,7 @@ class CoreAndStore(RuleBasedStateMachine):
         job = self.job()
         if not progress.is_open(PIPELINE, job.steps, step) or job.operation:
             return
-        for task in self.wait(self.opened.read(lambda db: tasks.pending(db, JOB, step, -1, 2))):
+        for task in self.wait(self.opened.read(lambda db: tasks.pending(db, JOB, PIPELINE, step, -1, 2))):
             self.held[task.ref] = run.number
 
     @precondition(lambda self: self.held)

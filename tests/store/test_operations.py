@@ -118,7 +118,7 @@ class TestRewind:
             assert (await again.read(lambda db: jobs.get(db, JOB))).operation == "REWIND"
             while not await again.write(lambda tx: operations.advance(tx, JOB, bench.definition, NOW, 2)):
                 pass
-            pending = await again.read(lambda db: tasks.pending(db, JOB, 1, -1, 10))
+            pending = await again.read(lambda db: tasks.pending(db, JOB, bench.definition, 1, -1, 10))
             assert [task.key for task in pending] == ["a", "b", "c", "d"]
         finally:
             await again.close()

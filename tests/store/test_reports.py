@@ -57,7 +57,7 @@ class Bench:
         return {step.position for step in (await self.job()).steps if step.end_time is not None}
 
     async def pending(self, step: int, after: int = -1, limit: int = 100) -> list[PendingTask]:
-        return await self.store.read(lambda db: tasks.pending(db, JOB, step, after, limit))
+        return await self.store.read(lambda db: tasks.pending(db, JOB, self.definition, step, after, limit))
 
     async def items(self) -> dict[str, items.Item]:
         found = await self.store.read(lambda db: items.page(db, JOB, full=True))

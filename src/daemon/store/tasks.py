@@ -4,6 +4,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
 
+from milepost.core.definition import PipelineDefinition
 from milepost.core.model import PendingTask, TaskRef
 from milepost.daemon.store import rows
 from milepost.daemon.store.queries import load
@@ -12,7 +13,9 @@ from milepost.daemon.store.store import Transaction
 _QUERIES = load("tasks")
 
 
-def pending(db: sqlite3.Connection, job_id: str, step: int, after_item: int, limit: int) -> list[PendingTask]:
+def pending(
+    db: sqlite3.Connection, job_id: str, definition: PipelineDefinition, step: int, after_item: int, limit: int
+) -> list[PendingTask]:
     """Tasks of one step that wait to be executed, in order of items, after this item (-1: from the first).
 
     With the results of earlier steps of the same item, and what task.save() kept.
@@ -21,9 +24,10 @@ def pending(db: sqlite3.Connection, job_id: str, step: int, after_item: int, lim
     place = {"job": sequence, "step": step, "after": after_item, "limit": limit}
     found = db.execute(_QUERIES.pending, place).fetchall()
     previous: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    wanted = {"job": sequence, "step": step, "items": rows.dump([row["id"] for row in found])}
-    for row in db.execute(_QUERIES.results_before, wanted).fetchall():
-        previous[row["item"]].append((row["step"], row["result_json"]))
+    if earlier := definition.steps_before(step):
+        wanted = {"job": sequence, "steps": rows.dump(earlier), "items": rows.dump([row["id"] for row in found])}
+        for row in db.execute(_QUERIES.results_before, wanted).fetchall():
+            previous[row["item"]].append((row["step"], row["result_json"]))
     return [
         PendingTask(
             ref=TaskRef(step, row["id"], row["epoch"]),

@@ -6,8 +6,9 @@ SELECT job, step, id, ?, ?, ?, attempts_used + 1, ?, ?, ?, ?, ?, ?
 FROM item WHERE job = ? AND id = ? AND +step = ? AND epoch = ? AND +state = 'PENDING';
 
 -- name: move
-UPDATE item SET step = ?, state = ?, label = ?, attempts_used = 0, lost = 0
-WHERE job = ? AND id = ? AND +step = ? AND epoch = ? AND +state = 'PENDING';
+UPDATE item SET step = :next_step, state = :state, label = :label, attempts_used = 0, lost = 0
+WHERE job = :job AND id IN (SELECT value FROM json_each(:items))
+    AND +step = :step AND epoch = :epoch AND +state = 'PENDING';
 
 -- name: standing
 SELECT key, attempts_used, lost FROM item

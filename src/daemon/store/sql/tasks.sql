@@ -9,14 +9,11 @@ WHERE item.job = :job AND item.step = :step AND item.state = 'PENDING' AND item.
 ORDER BY item.id LIMIT :limit;
 
 -- name: results_before
--- Results of earlier steps of these items: an item has records on its own line only.
 SELECT task.item, task.step, task.result_json
 FROM json_each(:items) AS wanted
-    CROSS JOIN step
+    CROSS JOIN json_each(:steps) AS earlier
     CROSS JOIN task
-WHERE step.job = :job AND step.position < :step
-    AND task.job = :job AND task.step = step.position AND task.item = wanted.value
-    AND task.result_json <> ''
+WHERE task.job = :job AND task.step = earlier.value AND task.item = wanted.value AND task.result_json <> ''
 ORDER BY task.item, task.step;
 
 -- name: pending_steps
