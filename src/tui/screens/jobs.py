@@ -42,6 +42,7 @@ SPARKS = 8
 
 
 class JobsScreen(DetailingScreen):
+    AUTO_FOCUS = "JobTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", id="jobs.filter", key_display="/"),
         Binding("exclamation_mark", "attention", "Attention", id="jobs.attention", key_display="!"),
@@ -92,7 +93,6 @@ class JobsScreen(DetailingScreen):
         table = self.table
         table.row_at = self._row_at
         table.is_marked = lambda job_id: job_id in self.view.marks
-        table.focus()
         self.milepost.changes.subscribe(self, self._on_changes)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._paint_all())
         self._recall()
