@@ -93,16 +93,15 @@ async def line_of_failed(client: "Client", job_id: str, wanted: ItemFilter, afte
     return await line_of(client, job_id, wanted, found[0].id) if found else None
 
 
-async def item_history(client: "Client", job_id: str, item_id: int, key: str) -> ItemHistory | None:
-    """None when the item is gone. Items of different lines may have the same key, so the id says which it is."""
-    request = pb.ListItemsRequest(job=job_id, item_keys=[key], full=True)
-    answer = await client.call(client.jobs.ListItems, request, DEADLINE)
-    item = next((item for item in answer.items if item.id == item_id), None)
-    if item is None:
+async def item_history(client: "Client", job_id: str, item_id: int) -> ItemHistory | None:
+    """None when the item is gone. By its id: items of different lines may have the same key."""
+    line = await line_of(client, job_id, ItemFilter(), item_id)
+    found = (await items_window(client, job_id, ItemFilter(), line, 1, full=True)).items if line is not None else ()
+    if not found or found[0].id != item_id:
         return None
-    asked = pb.ListAttemptsRequest(job=job_id, item_key=key)
-    attempts = (await client.call(client.jobs.ListAttempts, asked, DEADLINE)).attempts
-    return ItemHistory(item, [attempt for attempt in attempts if attempt.item_id == item_id])
+    request = pb.ListAttemptsRequest(job=job_id, item_key=found[0].key)
+    attempts = (await client.call(client.jobs.ListAttempts, request, DEADLINE)).attempts
+    return ItemHistory(found[0], [attempt for attempt in attempts if attempt.item_id == item_id])
 
 
 async def grid(client: "Client", job_id: str, columns: int) -> pb.GetJobGridResponse:

@@ -38,7 +38,7 @@ async def _read_item_want(client: "Client", job_id: str, items: Items, want: Wan
         case GridWanted():
             items.show_grid(want.columns, await details.grid(client, job_id, want.columns))
         case CardWanted():
-            items.show_history(await details.item_history(client, job_id, want.item_id, want.key))
+            items.show_history(await details.item_history(client, job_id, want.item_id))
         case PlaceWanted():
             find = details.line_of_failed if want.failed else details.line_of
             items.show_place(want, await find(client, job_id, want.filter, want.item_id))

@@ -47,9 +47,6 @@ class DetailApp(App[None]):
     def on_job_detail_closed(self, event: JobDetail.Closed) -> None:
         self.said.append(event)
 
-    def on_job_detail_text_to_copy(self, event: JobDetail.TextToCopy) -> None:
-        self.said.append(event)
-
 
 @dataclass
 class Shown:
@@ -67,6 +64,10 @@ class Shown:
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+    @property
+    def tab(self) -> str:
+        return self.app.detail.tab.value
 
     @property
     def toasts(self) -> str:

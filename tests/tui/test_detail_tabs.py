@@ -1,5 +1,7 @@
 """The tabs of steps, logs, metrics and timeline, and what all of them say when there is nothing to show."""
 
+from functools import partial
+
 import pytest
 
 from milepost.core.model import JobState
@@ -9,7 +11,7 @@ from milepost.tui.widgets.timeline import Timeline
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon
-from tests.tui.detail_app import WAITING, mixed_job, shown_detail, write_log
+from tests.tui.detail_app import WAITING, Shown, mixed_job, shown_detail, write_log
 
 
 async def test_what_is_wrong_and_what_to_do_stands_at_the_top(daemon: InProcessDaemon) -> None:
@@ -24,12 +26,12 @@ async def test_tabs_by_key_and_by_click(daemon: InProcessDaemon) -> None:
     async with shown_detail(daemon, job.id) as shown:
         for tab in (Tab.STEPS, Tab.LOGS, Tab.METRICS, Tab.TIMELINE, Tab.ITEMS):
             await shown.press("right_square_bracket")
-            assert shown.app.detail.tab is tab
+            assert shown.tab == tab
         await shown.press("left_square_bracket")
-        assert shown.app.detail.tab is Tab.TIMELINE
+        assert shown.tab == "Timeline"
         await shown.pilot.click("#detail-tabs", offset=(shown.lines[0].index("Steps"), 0))
         await shown.until_seen("PROCESSED")
-        assert shown.app.detail.tab is Tab.STEPS
+        assert shown.tab == "Steps"
         await shown.pilot.click("#detail-tabs", offset=(shown.lines[0].rindex("x"), 0))
         await shown.until(lambda: shown.app.said, "that it is closed")
 
@@ -112,9 +114,13 @@ async def test_the_timeline_is_read_page_by_page(daemon: InProcessDaemon) -> Non
         await shown.until_seen("event 249", "ada (cli)")
         for page in (200, 250):
             await shown.press("G")
-            await shown.until(lambda page=page: shown.app.query_one(Timeline).count >= page, f"{page} events")
+            await shown.until(partial(_holds, shown, page), f"{page} events")
         await shown.press("G")
         await shown.until_seen("event 0 ")
+
+
+def _holds(shown: Shown, events: int) -> bool:
+    return shown.app.query_one(Timeline).count >= events
 
 
 @pytest.mark.parametrize("tab", [Tab.ITEMS, Tab.LOGS, Tab.METRICS, Tab.TIMELINE])

@@ -29,13 +29,12 @@ class DetailingScreen(CommandScreen):
             self.notify("Not connected: a report cannot be made now.", severity="warning", markup=False)
             return
         try:
-            self._copy(await readers.report(client, job_id), f"failure report of {job_id}")
+            text = await readers.report(client, job_id)
         except MilepostError as error:
             self.complain(error)
-
-    def _copy(self, text: str, what: str) -> None:
-        self.app.copy_to_clipboard(text)
-        self.notify(f"Copied the {what} ({len(text):,} letters).", markup=False)
+        else:
+            self.app.copy_to_clipboard(text)
+            self.notify(f"Copied the failure report of {job_id} ({len(text):,} letters).", markup=False)
 
     def on_job_detail_item_retry(self, event: "JobDetail.ItemRetry") -> None:
         event.stop()
@@ -43,7 +42,3 @@ class DetailingScreen(CommandScreen):
             self.run_worker(self._send(event.job_id, "RETRY", item_keys=(event.item_key,)), group="commands")
         else:
             self.notify("Not connected: commands are off until the daemon answers.", severity="warning", markup=False)
-
-    def on_job_detail_text_to_copy(self, event: "JobDetail.TextToCopy") -> None:
-        event.stop()
-        self._copy(event.text, event.what)

@@ -4,8 +4,7 @@ It is shown documents of the job by `show`; what else it needs it reads for the 
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -60,7 +59,6 @@ class JobDetail(Widget):
         Binding("left_square_bracket", "tab(-1)", "Tab before", id="detail.previous_tab", show=False),
         Binding("escape", "back", "Back", id="detail.back", show=False),
         Binding("ctrl+r", "read_again", "Read again", id="detail.read_again", show=False),
-        Binding("Y", "copy_report", "Copy failure report", id="detail.copy_report", show=False),
     ]
     DEFAULT_CSS = """
     JobDetail {
@@ -88,14 +86,6 @@ class JobDetail(Widget):
 
     class Closed(Message):
         """A person closed the detail."""
-
-    class TextToCopy(Message):
-        """`what`: what the text is, in words."""
-
-        def __init__(self, text: str, what: str) -> None:
-            super().__init__()
-            self.text = text
-            self.what = what
 
     def __init__(self, client_of: "Callable[[], Client | None]", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -267,7 +257,9 @@ class JobDetail(Widget):
         self._wake.clear()
         if self._tab is not Tab.LOGS:
             self._outdate_pane()
-        self.run_worker(partial(self._read, self._row.job.id), group="detail", exclusive=True)
+        # Not a coroutine: a worker that is cancelled before it starts would leave that unawaited.
+        read: Callable[[], Coroutine[None, None, None]] = self._read
+        self.run_worker(read, group="detail", exclusive=True)
 
     def _stop_reading(self) -> None:
         self.workers.cancel_group(self, "detail")
@@ -275,11 +267,11 @@ class JobDetail(Widget):
             self._read_later.stop()
             self._read_later = None
 
-    async def _read(self, job_id: str) -> None:
+    async def _read(self) -> None:
         """For as long as the tab is open: reads what the pane wants, then waits until it wants more."""
         from milepost.tui import readers  # grpc and protobuf: not before a detail is open
 
-        pane = self._pane
+        pane, job_id = self._pane, self.job_id
         while True:
             self._wake.clear()
             client = self._client_of()
@@ -329,24 +321,6 @@ class JobDetail(Widget):
         if self._client_of() is None:
             raise SkipAction  # without a connection the key means to connect
         self.read_again()
-
-    def action_copy_report(self) -> None:
-        if self._row is not None:
-            self.run_worker(self._copy_report(self._row.job.id), group="detail-report", exclusive=True)
-
-    async def _copy_report(self, job_id: str) -> None:
-        from milepost.tui import readers  # as above
-
-        client = self._client_of()
-        if client is None:
-            self.notify("Not connected: a report cannot be made now.", severity="warning", markup=False)
-            return
-        try:
-            text = await readers.report(client, job_id)
-        except MilepostError as error:
-            self.notify(f"No report could be made: {safe(str(error))}", severity="error", markup=False)
-            return
-        self.post_message(self.TextToCopy(text, "failure report"))
 
     def on_steps_chosen(self, event: Steps.Chosen) -> None:
         event.stop()

@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
 
 class ItemCard(ComposedLines):
-    """`item_id` and `key` of the item whose card it is; `history` is None until it has been read."""
+    """`item_id` is of the item whose card it is; `history` is None until it has been read."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__(id=id)
         self.item_id = 0
-        self.key = ""
         self.history: ItemHistory | None = None
         self._outdated = False
 
@@ -38,7 +37,7 @@ class ItemCard(ComposedLines):
         return self._outdated
 
     def open(self, item: "Item") -> None:
-        self.item_id, self.key, self.history, self._outdated = item.id, item.key, None, True
+        self.item_id, self.history, self._outdated = item.id, None, True
         self.say("loading …")
         self.cursor = 0
         self.show_count(0)

@@ -38,7 +38,6 @@ _CHOSEN = Style(bold=True, underline=True)
 @dataclass(frozen=True)
 class CardWanted:
     item_id: int
-    key: str
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class Items(Widget):
         if self._place is not None:
             return self._place
         if self.card_is_open:
-            return CardWanted(self.card.item_id, self.card.key) if self.card.want else None
+            return CardWanted(self.card.item_id) if self.card.want else None
         if self.list.want is not None:
             return self.list.want
         return GridWanted(self.grid.want) if self.grid.want else None
