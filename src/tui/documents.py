@@ -43,9 +43,9 @@ def outcome(record: "TaskRecord") -> Outcome:
 
 
 def current_step(job: "Job") -> "Step | None":
-    """The first one with work in flight, else the first that has not ended; None when all have."""
-    unfinished = [step for step in job.steps if not step.HasField("end_time")]
-    return next((step for step in job.steps if step.counts.in_flight), unfinished[0] if unfinished else None)
+    """The first with work in flight, else the first that has not ended or that failed as a whole; None: all is done."""
+    left = [step for step in job.steps if not step.HasField("end_time") or step.counts.failed == step.counts.total > 0]
+    return next((step for step in job.steps if step.counts.in_flight), left[0] if left else None)
 
 
 def step_seconds(step: "Step", until: float) -> float | None:

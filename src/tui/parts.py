@@ -93,16 +93,20 @@ def chips(store: JobStore, view: JobView, look: Look, width: int) -> list[Part]:
         drawn = _chips(held, len(store.rows), view, look, words)
         if sum(len(part.text) for part in drawn) <= width:
             return drawn
-    return [Part(part.text.replace(" ", "", 1)[1:], part.style, part.target) for part in drawn]
+    return [part for part in drawn if part.style is not look.dim]
 
 
 def _chips(held: Mapping[Status, int], total: int, view: JobView, look: Look, words: frozenset[Status]) -> list[Part]:
-    drawn = [Part(f" 0 All {figures.count(total)} ", _chosen(look.strong, not view.statuses), "chip:0")]
+    drawn = [Part(" 0", look.dim, "chip:0")]
+    drawn.append(Part(f" All {figures.count(total)} ", _chosen(look.strong, not view.statuses), "chip:0"))
     for digit, chip in enumerate(CHIPS, 1):
         style = look.statuses[chip] if held[chip] else look.dim
         word = f" {chip.word}" if chip in words else ""
-        text = f" {digit} {look.glyphs.status[chip]}{word} {figures.count(held[chip])} "
-        drawn.append(Part(text, _chosen(style, chip in view.statuses), f"chip:{digit}"))
+        text = f" {look.glyphs.status[chip]}{word} {figures.count(held[chip])} "
+        drawn += [
+            Part(f" {digit}", look.dim, f"chip:{digit}"),
+            Part(text, _chosen(style, chip in view.statuses), f"chip:{digit}"),
+        ]
     return drawn
 
 

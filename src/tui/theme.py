@@ -107,6 +107,8 @@ class Look:
     dim: Style
     strong: Style
     accent: Style
+    #: The word of a job that is stuck: no other word catches the eye first.
+    stuck: Style
 
 
 def look_of(widget: Widget) -> Look:
@@ -125,11 +127,7 @@ def make_look(glyphs: Glyphs, colours: tuple[tuple[str, str], ...]) -> Look:
     by_name = dict(colours)
 
     def status_style(status: Status) -> Style:
-        return Style(
-            color=by_name[f"status-{_NAMES[status]}"],
-            bold=status in _BOLD or None,
-            reverse=status is Status.STUCK or None,
-        )
+        return Style(color=by_name[f"status-{_NAMES[status]}"], bold=status in _BOLD or None)
 
     return Look(
         glyphs=glyphs,
@@ -138,4 +136,5 @@ def make_look(glyphs: Glyphs, colours: tuple[tuple[str, str], ...]) -> Look:
         dim=Style(color=by_name["status-queued"]),
         strong=Style(color=by_name["foreground"], bold=True),
         accent=Style(color=by_name["accent"]),
+        stuck=status_style(Status.STUCK) + Style(reverse=True),
     )

@@ -46,11 +46,15 @@ class Column:
 
 
 def _glyph(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
-    return ((look.glyphs.status[row.status], _status_style(row, look)),)
+    return ((look.glyphs.status[row.status], _word_style(row, look)),)
 
 
 def _word(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
-    return ((row.status.word, _status_style(row, look)),)
+    return ((row.status.word, _word_style(row, look)),)
+
+
+def _word_style(row: JobRow, look: Look) -> Style:
+    return look.stuck if row.status is Status.STUCK else _status_style(row, look)
 
 
 def _status_style(row: JobRow, look: Look) -> Style:
@@ -110,7 +114,8 @@ def _rate(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
 
 
 def _eta(row: JobRow, _: Look, __: int) -> Sequence[Cell]:
-    return ((eta_text(row.job), None),)
+    # What it was still to take before it got stuck says nothing.
+    return ((figures.UNKNOWN if row.status is Status.STUCK else eta_text(row.job), None),)
 
 
 def eta_text(job: "Job") -> str:
