@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from textual import events
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.strip import Strip
 from textual.widgets import Input
 
@@ -29,6 +30,7 @@ from tests.support.in_process import InProcessDaemon
 from tests.support.wait import wait_until
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Screen[Any])
 
 #: Steps with a retry limit of one: what fails has failed for good.
 PIPELINE = factories.creators(attempts=1)
@@ -135,9 +137,25 @@ class Ui:
         """The cursor onto this job, by keys; the list may be put in order anew meanwhile."""
         view = self.screen.view
         await self.until(lambda: job_id in view.ids, f"{job_id} is listed")
-        while view.cursor_id != job_id:
+
+        async def arrived() -> bool:
             by = view.ids.index(job_id) - self.screen.table.cursor
             await self.press(*(["j" if by > 0 else "k"] * abs(by)))
+            await self.settle()
+            return view.cursor_id == job_id
+
+        await wait_until(arrived, f"the cursor is on {job_id}", 15.0)
+
+    async def dialog(self, kind: type[D]) -> D:
+        """The one that asks now, ready for keys."""
+
+        def asks() -> D | None:
+            screen = self.app.screen
+            return screen if isinstance(screen, kind) and screen.focused is not None else None
+
+        found = await self.until(asks, f"a {kind.__name__} asks")
+        assert found is not None
+        return found
 
     async def type(self, text: str) -> None:
         await self.press("/")
