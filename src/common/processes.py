@@ -108,6 +108,16 @@ def is_alive(identity: ProcessIdentity) -> bool:
     return found is not None and found.identity == identity and not found.is_dead
 
 
+def ending_words(code: int) -> str:
+    """How a process ended, by its exit code as subprocess has it: negative for a signal."""
+    if code >= 0:
+        return f"exited with {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
 def all_processes() -> dict[int, ProcessStatus]:
     """Every process of the machine by pid, zombies included."""
     pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())

@@ -140,20 +140,26 @@ def _runner_silent(job: Job, seen: Evidence, now: float) -> Finding:
 
 
 def _workers_silent(job: Job, silent: Sequence[SilentWorker], tasks: Sequence[ExecutingTask], now: float) -> Finding:
-    described = [_describe(worker, tasks) for worker in silent]
-    message = f"{described[0]}." if len(described) == 1 else f"Workers do not answer: {_named(described)}."
+    if len(silent) == 1:
+        message = _one_silent(silent[0], tasks)
+    else:
+        named = _named([f"process {worker.pid}{_holding(worker, tasks, ' with ')}" for worker in silent])
+        message = f"{len(silent)} workers do not answer: {named}."
     remedy = f"See where it stands: milepost inspect {job.id}. Then {_way_out(job)}."
     longest = max(worker.silence for worker in silent)
     return Finding(FindingKind.STUCK, Reason("WORKER_SILENT", message, remedy), now - longest)
 
 
-def _describe(worker: SilentWorker, tasks: Sequence[ExecutingTask]) -> str:
+def _one_silent(worker: SilentWorker, tasks: Sequence[ExecutingTask]) -> str:
     if worker.starting:
-        return f"A worker{_process(worker.pid)} has not imported the pipeline yet"
-    inside = [task.name for task in tasks if task.worker == worker.pid]
-    named = _named(inside, worker.tasks)
-    what = f", and so {'does' if worker.tasks == 1 else 'do'} not end: {named}" if named else ""
-    return f"A worker{_process(worker.pid)} does not answer: something blocks it{what}"
+        return f"A worker{_process(worker.pid)} has not imported the pipeline yet."
+    holding = _holding(worker, tasks, " In it: ")
+    return f"A worker{_process(worker.pid)} does not answer: something blocks it.{holding}{'.' if holding else ''}"
+
+
+def _holding(worker: SilentWorker, tasks: Sequence[ExecutingTask], before: str) -> str:
+    inside = _named([task.name for task in tasks if task.worker == worker.pid], worker.tasks)
+    return f"{before}{inside}" if inside else ""
 
 
 def _no_progress(job: Job, old: Sequence[ExecutingTask], now: float) -> Finding:

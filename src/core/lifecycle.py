@@ -370,10 +370,12 @@ def settle(
     mistake: Reason | None,
     now: float,
     limit: int = AUTO_RESUME_LIMIT,
+    how: str = "",
 ) -> Job:
     """What becomes of a job whose run has ended and whose process tree is proven empty.
 
-    `mistake`: the pipeline could not be loaded in its interpreter any more.
+    `mistake`: the pipeline could not be loaded in its interpreter any more; `how`: what ended the runner, where that is
+    known, as in "was killed by SIGKILL".
     """
     rewinding = job.operation == "REWIND"
     if progress.remaining(definition, job.steps) == 0 and not rewinding and not _root_failed(job, definition):
@@ -386,7 +388,7 @@ def settle(
         return _enqueued(job, now)  # more to do came when its runner had nothing left and was about to end
     if _root_failed(job, definition):
         return _failed(job, Reason("TASK_FAILED", "A step that the whole job needs has failed.", _RESUME_INSTEAD), now)
-    return _runner_lost(job, end, now, limit)
+    return _runner_lost(job, end, now, limit, how)
 
 
 def _root_failed(job: Job, definition: PipelineDefinition) -> bool:
@@ -409,8 +411,10 @@ def _failed(job: Job, reason: Reason, now: float) -> Job:
     return replace(job, state=JobState.FAILED, stop=None, reason=reason, end_time=now)
 
 
-def _runner_lost(job: Job, end: RunEnd, now: float, limit: int) -> Job:
-    what = "Its runner could not be started" if end is RunEnd.START_FAILED else "Its runner was lost"
+def _runner_lost(job: Job, end: RunEnd, now: float, limit: int, how: str) -> Job:
+    what = f"Its runner {how or 'was lost'}"
+    if end is RunEnd.START_FAILED:
+        what = "Its runner could not be started" + (f": it {how}" if how else "")
     if job.runner_lost_policy is RunnerLostPolicy.HOLD:
         return _failed(job, Reason("RUNNER_LOST", f"{what}; it was told to hold then.", _RESUME_INSTEAD), now)
     done = progress.recorded(job.steps)

@@ -229,7 +229,7 @@ class Reconcile:
         folder = self._folder / "jobs" / run.job_id
         spool = await asyncio.to_thread(runners.spool, folder, run)
         mistake = await asyncio.to_thread(runners.mistake, folder, run)
-        end = self._end_of(run)
+        end, how = self._end_of(run), self._runners.how_ended(runners.identity_of(run))
 
         def settle(tx: Transaction) -> Job:
             now = time.time()
@@ -240,7 +240,7 @@ class Reconcile:
             definition = from_json(before.definition_json)
             refused = take_in_spool(tx, run.job_id, run.number, definition, spool.batches)
             before = jobs.get(tx.connection, run.job_id)
-            settled = lifecycle.settle(before, definition, end, mistake, now, self._rules.auto_resume_limit)
+            settled = lifecycle.settle(before, definition, end, mistake, now, self._rules.auto_resume_limit, how)
             asked_to_end = before.stop is not None or settled.state is JobState.COMPLETED
             runs.close(tx, run.job_id, run.number, RunEnd.FINISHED if asked_to_end else end, now)
             jobs.save(tx, replace(settled, activity_time=now))

@@ -47,6 +47,7 @@ class Runners:
     group: Path | None = None
     _children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _watched: dict[ProcessIdentity, int] = field(default_factory=dict)
+    _codes: dict[ProcessIdentity, int] = field(default_factory=dict)
 
     @edge("runners.start")
     def start(self, run: Run, token: str) -> ProcessIdentity:
@@ -119,14 +120,19 @@ class Runners:
         descriptor = self._watched.pop(identity)
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
-        self._reap(identity.pid)
+        self._reap(identity)
         self.on_end()
 
     @edge("runners.reap")
-    def _reap(self, pid: int) -> None:
-        child = self._children.pop(pid, None)
+    def _reap(self, identity: ProcessIdentity) -> None:
+        child = self._children.pop(identity.pid, None)
         if child is not None:
-            child.wait()
+            self._codes[identity] = child.wait()
+
+    def how_ended(self, identity: ProcessIdentity | None) -> str:
+        """As "was killed by SIGKILL"; empty when it was not a child of this daemon. Known until it is asked."""
+        code = None if identity is None else self._codes.pop(identity, None)
+        return "" if code is None else processes.ending_words(code)
 
     def forget(self) -> None:
         """The daemon ends; the runners go on."""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from milepost.common.processes import identify, kill_tree
+from milepost.common.processes import ending_words, identify, kill_tree
 from milepost.core.definition import Executor, Gives, StepDefinition
 from milepost.runner import frames
 from milepost.runner.children import Children
 from milepost.runner.command_steps import CommandSteps
-from milepost.runner.endings import MemoryKills, ending_words, lost_worker
+from milepost.runner.endings import MemoryKills, lost_worker
 from milepost.runner.frames import Frame, FrameError, Result
 from milepost.runner.gathers import Gathers
 from milepost.runner.inspection import Inspectable

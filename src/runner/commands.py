@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from milepost.common.edges import edge
+from milepost.common.processes import ending_words
 from milepost.runner.children import Children
-from milepost.runner.endings import ending_words
 from milepost.runner.text import printable
 from milepost.v1 import runner_service_pb2 as pb
 

@@ -1,8 +1,9 @@
-"""How a worker's process ended, in words: by itself, by a signal, or because memory ran out."""
+"""Why a worker ended with tasks in flight: by itself, by a signal, because memory ran out."""
 
 import signal
 from pathlib import Path
 
+from milepost.common.processes import ending_words
 from milepost.core.retry import LOST_WORKER
 from milepost.v1 import runner_service_pb2 as pb
 
@@ -37,18 +38,6 @@ def _killed() -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
-
-
-def ending_words(code: int) -> str:
-    """Of an exit code as subprocess has it: negative for a signal."""
-    return f"was killed by {signal_name(-code)}" if code < 0 else f"exited with {code}"
-
-
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def lost_worker(pid: int, code: int, tasks: int, offence: str, memory_ran_out: bool) -> pb.TaskFailure:

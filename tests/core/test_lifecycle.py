@@ -185,6 +185,23 @@ def test_a_lost_runner_is_resumed_five_times_without_progress() -> None:
     assert failed.reason.code == "RUNNER_LOST"
 
 
+@pytest.mark.parametrize(
+    ("end", "how", "words"),
+    [
+        (RunEnd.LOST, "was killed by SIGKILL", "Its runner was killed by SIGKILL; resumed automatically (1 of 5)."),
+        (RunEnd.LOST, "", "Its runner was lost; resumed automatically (1 of 5)."),
+        (
+            RunEnd.START_FAILED,
+            "exited with 1",
+            "Its runner could not be started: it exited with 1; resumed automatically (1 of 5).",
+        ),
+    ],
+)
+def test_what_ended_a_runner_is_said(end: RunEnd, how: str, words: str) -> None:
+    after = settle(job(), CREATORS, end, None, 200.0, how=how)
+    assert after.reason == Reason("RUNNER_LOST", words)
+
+
 def test_progress_starts_the_count_of_automatic_resumes_anew() -> None:
     resumed = lose(job(JobState.QUEUED), 5)
     progressed = replace(resumed, steps=(AT_228[0], replace(AT_228[1], succeeded=201), *AT_228[2:]))

@@ -51,6 +51,7 @@ async def test_a_job_told_to_hold_waits_for_resume_and_retry_runs_just_what_fail
     os.kill(daemon.runner_pid(job.id), signal.SIGKILL)
     held = await daemon.wait_state(job.id, JobState.FAILED)
     assert held.reason.code == "RUNNER_LOST"
+    assert held.reason.message.startswith("Its runner was killed by SIGKILL;")
     processed = held.counts.processed
     daemon.gate.touch()
     answer = await daemon.client.call(daemon.client.jobs.ResumeJob, job_service_pb2.ResumeJobRequest(job=job.id))

@@ -31,9 +31,11 @@ async def submit(daemon: RealDaemon, name: str, **parameters: object) -> str:
 
 async def noticed(daemon: RealDaemon, job_id: str, code: str) -> job_pb2.Finding:
     """What is found of a job once something is, and that is all: with the way out, which is recommended."""
-    stuck = await daemon.wait_for(job_id, lambda job: job.findings, f"{code} is noticed")
+    stuck = await daemon.wait_for(
+        job_id, lambda job: [finding.reason.code for finding in job.findings] == [code], f"{code} is noticed"
+    )
     [finding] = stuck.findings
-    assert (finding.kind, finding.reason.code) == (job_pb2.FINDING_KIND_STUCK, code)
+    assert finding.kind == job_pb2.FINDING_KIND_STUCK
     assert f"milepost restart {job_id}" in finding.reason.remedy
     assert [action.command for action in stuck.actions if action.recommended] == [job_pb2.COMMAND_RESTART]
     return finding
@@ -76,7 +78,8 @@ async def test_three_ways_to_be_stuck_are_told_apart_and_recovered_by_restart(da
 
     await asyncio.gather(*(restart(daemon, job_id) for job_id in (blocked, waiting, stopped)))
     for job_id, code in ((blocked, "WORKER_SILENT"), (waiting, "NO_PROGRESS"), (stopped, "RUNNER_SILENT")):
-        assert await findings_in_history(daemon, job_id) == [("FINDING_BEGAN", code), ("FINDING_ENDED", code)]
+        history = await findings_in_history(daemon, job_id)
+        assert (history.count(("FINDING_BEGAN", code)), history.count(("FINDING_ENDED", code))) == (1, 1)
     assert status(runner) is None
 
 
