@@ -168,6 +168,10 @@ class MilepostApp(App[None]):
         self.chosen_theme = self.theme = name
         self.remember(theme=name)
 
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder="A command, or the name or id of a job"))
+
     def search_themes(self) -> None:
         from milepost.tui.palette import Themes
 

@@ -76,6 +76,12 @@ def highlighted_theme(event: CommandPalette.OptionHighlighted) -> str:
     return chosen.name if isinstance(chosen, ChooseTheme) else ""
 
 
+def theme_names(app: "MilepostApp") -> list[str]:
+    """Ours first."""
+    ours = [theme.name for theme in THEMES]
+    return [*ours, *sorted(app.available_themes.keys() - set(ours))]
+
+
 class _Choices(Provider):
     """Lists and searches choices."""
 
@@ -105,9 +111,7 @@ class _Choices(Provider):
 
 class Themes(_Choices):
     def choices(self) -> Iterator[Choice]:
-        ours = [theme.name for theme in THEMES]
-        others = sorted(self.app.available_themes.keys() - set(ours))
-        for name in (*ours, *others):
+        for name in theme_names(self.milepost):
             about = "now" if name == self.milepost.chosen_theme else ""
             yield Choice(name, ChooseTheme(self.milepost, name), about)
 
@@ -119,11 +123,11 @@ class Commands(_Choices):
         if isinstance(self.screen, CommandScreen):
             yield from _for_jobs(self.screen)
         yield from self._keys()
+        yield Choice("Theme", self.app.search_themes, "as light, dark, for the colour-blind; seen while you choose")
+        for name in theme_names(self.milepost):
+            yield Choice(f"Theme {name}", ChooseTheme(self.milepost, name), only_searched=True)
         if isinstance(self.screen, JobsScreen):
             yield from _for_list(self.screen)
-        yield Choice("Theme", self.app.search_themes, "as light, dark, for the colour-blind; seen while you choose")
-        for theme in self.app.available_themes:
-            yield Choice(f"Theme {theme}", ChooseTheme(self.milepost, theme), only_searched=True)
 
     def _keys(self) -> Iterator[Choice]:
         for bound in bound_keys(self.screen):
@@ -177,9 +181,9 @@ def _for_jobs(screen: CommandScreen) -> Iterator[Choice]:
 
 def _for_list(screen: JobsScreen) -> Iterator[Choice]:
     for sort in Sort:
-        yield Choice(f"Sort by {sort.value}", partial(screen.sort_by, sort), only_searched=True)
+        yield Choice(f"Sort by {sort.value}", partial(screen.sort_by, sort))
     for column in COLUMNS:
         if column.title:
             verb = "Hide" if screen.shows_column(column.title) else "Show"
             do = partial(screen.toggle_column, column.title)
-            yield Choice(f"{verb} column {column.title}", do, only_searched=True)
+            yield Choice(f"{verb} column {column.title}", do)
