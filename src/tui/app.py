@@ -145,7 +145,10 @@ class MilepostApp(App[None]):
         self.push_screen(JobScreen(job_id))
 
     def action_reconnect(self) -> None:
-        self._connect()
+        """At once, for a person who does not want to wait; otherwise it comes back by itself."""
+        if not self.link.is_live:
+            self.store.expect_everything()
+            self._connect()
 
     # --- what a person chooses ---
 

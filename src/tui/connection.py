@@ -8,7 +8,7 @@ import milepost
 from milepost.common import paths
 from milepost.common.client import Client, Disconnected, is_listening
 from milepost.common.settings import Settings
-from milepost.core.errors import MilepostError
+from milepost.core.errors import Code, MilepostError
 from milepost.tui import requests
 from milepost.tui.link import Link, LinkState
 from milepost.tui.store import JobStore
@@ -60,9 +60,11 @@ class Connection:
 
     async def _watch(self, client: Client) -> None:
         greeted = False
+        self._store.begin_anew()
         async for update in client.watch():
             if isinstance(update, Disconnected):
                 greeted = False
+                self._store.interrupt()
                 self._tell(LinkState.LOST, update.error.message)
                 continue
             if not greeted:
@@ -88,14 +90,17 @@ class Connection:
         )
 
     async def _look_at_machine(self, client: Client) -> None:
+        """Also tells of a daemon whose stream stands but which does not answer."""
         while True:
-            if self.link.is_live:
-                try:
-                    request = daemon_service_pb2.GetStatsRequest()
-                    stats = await client.call(client.daemon.GetStats, request, _ASK)
-                except MilepostError:
-                    stats = None  # shown as unknown; the watch tells why
+            try:
+                stats = await client.call(client.daemon.GetStats, daemon_service_pb2.GetStatsRequest(), _ASK)
+            except MilepostError as error:
+                if self.link.is_live and error.code is Code.TIMED_OUT:
+                    self._tell(LinkState.LOST, "The daemon does not answer.")
+            else:
                 self.link = self.link.with_stats(stats)
+                if self._store.complete:
+                    self._settle()
                 self._on_change()
             await asyncio.sleep(_STATS)
 

@@ -35,7 +35,7 @@ class Link:
     def settled(self, now: float) -> "Link":
         return replace(self, state=LinkState.LIVE, since=now, message="")
 
-    def with_stats(self, stats: "GetStatsResponse | None") -> "Link":
+    def with_stats(self, stats: "GetStatsResponse") -> "Link":
         return replace(self, stats=stats)
 
 

@@ -37,15 +37,28 @@ class JobStore:
         #: While everything is told anew: what has been told again. The rest is dropped only when that is complete.
         self._told: set[str] | None = None
 
+    def begin_anew(self) -> None:
+        """Every job is going to be told: what is not told until then is gone."""
+        self._told = set()
+
+    def interrupt(self) -> None:
+        """The watch was lost: what was not told to the end will be told from its beginning."""
+        if self._told is not None:
+            self.begin_anew()
+
     def apply(self, update: "WatchJobsResponse") -> None:
         if update.resync:
-            self._told = set()
+            self.begin_anew()
         for job in update.jobs:
             self._put(job)
         for job_id in (*update.deleted, *update.left_filter):
             self._drop(job_id)
         if update.caught_up:
             self._settle()
+
+    def expect_everything(self) -> None:
+        """A watch begins anew: what it does not tell of again has gone meanwhile."""
+        self._told = set()
 
     def take_changes(self) -> Changes:
         taken, self._changes = self._changes, Changes()
