@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from milepost.common import paths
+from milepost.common.collector import prepare_collector
 from milepost.common.processes import MARK_VARIABLE
 from milepost.common.settings import DEFAULT_QUEUE_LIMIT, DESCRIPTIONS, Settings, load_settings
 from milepost.core.errors import Code, MilepostError
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     _leave_the_job_that_started_us()
     os.umask(0o077)
+    prepare_collector()
     flags = vars(_parser().parse_args(arguments))
     try:
         settings = load_settings(flags, os.environ)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from milepost.common.collector import prepare_collector
 from milepost.common.edges import edge
 from milepost.common.processes import MARK_VARIABLE, become_subreaper, identify, kill_tree
 from milepost.runner.job import RunIdentity
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     os.umask(0o077)
     become_subreaper()
+    prepare_collector()
     identity = RunIdentity(options.job, options.run, mark, _read_token(options.token_fd), options.folder)
     try:
         return asyncio.run(_run(identity, options.socket))
