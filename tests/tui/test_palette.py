@@ -14,9 +14,9 @@ from tests.support.tui import Ui, insert, open_ui
 
 async def shown(ui: Ui, wanted: str, *typed: str) -> list[str]:
     """What the palette lists for this, once that is listed."""
-    if not CommandPalette.is_open(ui.app):
+    if not isinstance(ui.app.screen, CommandPalette):
         await ui.press(":")
-        await ui.until(lambda: CommandPalette.is_open(ui.app) and ui.app.screen.query(CommandList), "the palette")
+        await ui.until(lambda: isinstance(ui.app.screen, CommandPalette), "the palette")
     await ui.press(*typed)
 
     def listed() -> list[str]:
