@@ -80,7 +80,6 @@ CREATE TABLE run (
     mark TEXT NOT NULL UNIQUE,
     token_hash TEXT NOT NULL,
     create_time REAL NOT NULL,
-    cgroup TEXT,
     pid INTEGER,
     process_start_ticks INTEGER,
     boot_id TEXT,
