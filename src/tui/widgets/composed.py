@@ -54,8 +54,7 @@ class NotedList(LineList):
         lines = wrapped(self._note, max(4, width - 4))
         text = f"  {lines[y]}" if y < len(lines) else ""
         style = look.statuses[Status.FAILED] if self._note_failed else look.dim
-        strip = Strip([Segment(text, style)]).adjust_cell_length(width, self.rich_style)
-        return strip.apply_style(self.rich_style)
+        return Strip([Segment(text, style)]).adjust_cell_length(width, self._style).apply_style(self._style)
 
     @property
     def sight(self) -> tuple[int, int]:
@@ -77,9 +76,16 @@ class ComposedLines(NotedList):
 
     def recompose_lines(self) -> None:
         width = self.size.width
-        if width:
-            self._lines, self._composed_for = self.compose_lines(width), width
+        if not width:
+            return
+        before, self._lines = self._lines, self.compose_lines(width)
+        if width != self._composed_for or len(before) != len(self._lines):
+            self._composed_for = width
             self.show_count(len(self._lines))
+            return
+        for line, (old, new) in enumerate(zip(before, self._lines, strict=True)):
+            if old != new:
+                self.repaint_line(line)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as every handler
         if self.size.width != self._composed_for:
@@ -93,4 +99,4 @@ class PlainLines(ComposedLines, can_focus=False):
     """Lines without a cursor."""
 
     def _line_style(self, line: int) -> Style:  # noqa: ARG002 - all alike
-        return self.rich_style
+        return self._style

@@ -4,7 +4,7 @@ It is shown documents of the job by `show`; what else it needs it reads for the 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.worker import Worker
 
 from milepost.common.text import safe, shorten
 from milepost.core.errors import MilepostError
@@ -104,6 +105,7 @@ class JobDetail(Widget):
         }
         self._tab = Tab.ITEMS
         self._wake = asyncio.Event()
+        self._reader: Worker[None] | None = None
         self._read_later: Timer | None = None
         self._read_at = 0.0
         self._stale = False
@@ -179,7 +181,7 @@ class JobDetail(Widget):
 
     def _paint(self) -> None:
         row = self._row
-        if row is None or not self.is_mounted:
+        if row is None or not self.size:
             return
         self._bar.show_job(row, self._tab)
         self._paint_why(row)
@@ -258,11 +260,11 @@ class JobDetail(Widget):
         if self._tab is not Tab.LOGS:
             self._outdate_pane()
         # Not a coroutine: a worker that is cancelled before it starts would leave that unawaited.
-        read: Callable[[], Coroutine[None, None, None]] = self._read
-        self.run_worker(read, group="detail", exclusive=True)
+        self._reader = self.run_worker(self._read, group="detail", exclusive=True)
 
     def _stop_reading(self) -> None:
-        self.workers.cancel_group(self, "detail")
+        if self._reader is not None:
+            self._reader.cancel()
         if self._read_later is not None:
             self._read_later.stop()
             self._read_later = None

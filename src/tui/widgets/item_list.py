@@ -60,9 +60,15 @@ class ItemList(NotedList):
     def show_job(self, job: "Job") -> None:
         in_flight = frozenset(task.item_id for task in job.in_flight)
         words = "" if job.counts.total_known else why_no_items(job)
-        if (in_flight, words) != (self._in_flight, self._root_words):
-            self._in_flight, self._root_words = in_flight, words
-            self.refresh()
+        changed = in_flight ^ self._in_flight
+        if words != self._root_words:
+            changed |= {0}
+        self._in_flight, self._root_words = in_flight, words
+        first, last = self.sight
+        for line in range(first, last + 1) if changed else ():
+            item = self._window.at(line)
+            if item is not None and item.id in changed:
+                self.repaint_line(line)
 
     @property
     def want(self) -> WindowWanted | None:

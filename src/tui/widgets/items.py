@@ -196,20 +196,17 @@ class Items(Widget):
             chosen.append(Part(f"  step {plain(wanted.step)} x", look.accent, "step"))
         if wanted.error_class:
             chosen.append(Part(f"  class {plain(wanted.error_class)} x", look.accent, "class"))
-        for words in (True, False):
-            parts = [*(self._chip(digit, state, look, words=words) for digit, state in enumerate(CHIPS)), *chosen]
+        for form in ("{digit} {glyph} {word} {number}", "{digit} {glyph}{number}", "{glyph}{number}"):
+            parts = [*(self._chip(digit, state, look, form) for digit, state in enumerate(CHIPS)), *chosen]
             if sum(cells_of(part.text) for part in (*parts, place)) <= self.size.width:
                 break
         self.line.show(parts, [place])
 
-    def _chip(self, digit: int, state: ItemState | None, look: Look, *, words: bool) -> Part:
-        """As "1 ✗ failed 11", or where there is little room as "✗11"."""
+    def _chip(self, digit: int, state: ItemState | None, look: Look, form: str) -> Part:
         count = self._count_of(state)
-        glyph, word = (item_glyph(state, look.glyphs), state.lower()) if state else ("", "all")
+        glyph, word = (item_glyph(state, look.glyphs), state.lower()) if state else ("all ", "")
         style = look.strong if state is None else item_style(state, look) if count else look.dim
-        number = figures.count(count)
-        long = " ".join(part for part in (str(digit), glyph, word, number) if part)
-        text = long if words else f"{glyph}{number}" if glyph else f"{word} {number}"
+        text = " ".join(form.format(digit=digit, glyph=glyph, word=word, number=figures.count(count)).split())
         return Part(f" {text} ", style + _CHOSEN if state is self.list.filter.state else style, f"state:{digit}")
 
     def _count_of(self, state: ItemState | None) -> int:

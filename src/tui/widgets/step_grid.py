@@ -58,8 +58,13 @@ class StepGrid(NotedList):
         self.show_count(0)
 
     def show_job(self, job: "Job") -> None:
-        self._job = job
-        self.show_count(len(job.steps))
+        before, self._job = self._job, job
+        if before is None or len(before.steps) != len(job.steps):
+            self.show_count(len(job.steps))
+            return
+        for line, (old, new) in enumerate(zip(before.steps, job.steps, strict=True)):
+            if old.counts != new.counts:
+                self.repaint_line(line)
 
     def outdate(self) -> None:
         self._outdated = True
