@@ -46,7 +46,7 @@ class JobRow(NamedTuple):
 
     @property
     def is_moving(self) -> bool:
-        """Whether its age, rate or elapsed time changes while nothing is told of it."""
+        """Whether a runner works for it."""
         return self.status in _MOVING
 
 

@@ -30,7 +30,7 @@ class JobStore:
     def __init__(self) -> None:
         self.rows: dict[str, JobRow] = {}
         self.by_status: Counter[Status] = Counter()
-        #: Ids of jobs that a runner works for, or that are about to have one.
+        #: Ids of jobs that a runner works for.
         self.moving: set[str] = set()
         self.complete = False
         self._changes = Changes()

@@ -263,8 +263,7 @@ class JobsScreen(DetailingScreen):
         if self._stale:
             self._rebuild()
             self._paint_lines()
-        elif store.moving or not self.milepost.link.is_live:
-            self._repaint(store.moving)
+        elif any(self._rates) or not self.milepost.link.is_live:
             self._paint_lines()
 
     # --- what a person does ---
