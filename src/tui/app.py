@@ -3,12 +3,13 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider, SearchIcon
+from textual.filter import LineFilter
 from textual.signal import Signal
 from textual.timer import Timer
 
@@ -16,6 +17,7 @@ from milepost.common.settings import Settings
 from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
 from milepost.tui.clock import Clock
+from milepost.tui.filters import terminal_filters
 from milepost.tui.keys import bound_keys, keymap
 from milepost.tui.link import Link, LinkState
 from milepost.tui.memory import Memory
@@ -84,17 +86,18 @@ class MilepostApp(App[None]):
         return self.connection.client if self.connection else None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return default_variables(dark=self.current_theme.dark)
+        return default_variables(self.current_theme)
 
     @property
     def look(self) -> Look:
         variables = self.theme_variables
         named = {name: value for name, value in variables.items() if name.startswith("status-")}
-        named |= {
-            "foreground": variables["foreground"].removeprefix("ansi_"),
-            "accent": variables["accent"].removeprefix("ansi_"),
-        }
-        return make_look(self.glyphs, tuple(sorted(named.items())))
+        named |= {name: variables[name] for name in ("foreground", "accent")}
+        few_colours = self.no_color or self.native_ansi_color
+        return make_look(self.glyphs, tuple(sorted(named.items())), few_colours=few_colours)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return terminal_filters(super().get_line_filters(), self.glyphs, no_color=self.no_color)
 
     def on_mount(self) -> None:
         from milepost.tui.screens.jobs import JobsScreen

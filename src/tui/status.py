@@ -123,6 +123,19 @@ ASCII = Glyphs(
 
 
 def glyphs_for(environ: Mapping[str, str], encoding: str) -> Glyphs:
-    """Letters where the terminal is known to have nothing else: the Linux console, and encodings other than UTF-8."""
-    plain = environ.get("TERM") in ("linux", "dumb") or encoding.lower().replace("-", "") != "utf8"
+    """Letters where the terminal is known to have nothing else: the Linux console, and locales that are not UTF-8."""
+    plain = environ.get("TERM") in ("linux", "dumb") or not _is_utf8(encoding) or not _is_utf8(_charset(environ))
     return ASCII if plain else UNICODE
+
+
+def _charset(environ: Mapping[str, str]) -> str:
+    """As a person set it. Nothing set means nothing known: such a terminal, as in a container, has UTF-8 mostly."""
+    kind, language = environ.get("LC_CTYPE", ""), environ.get("LANG", "")
+    if kind in ("C.UTF-8", "C.utf8", "UTF-8"):
+        kind = ""  # Python itself sets it where the locale is C (PEP 538)
+    locale = environ.get("LC_ALL") or kind or language
+    return "ascii" if locale in ("C", "POSIX") else locale.partition(".")[2].partition("@")[0] or "utf-8"
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("-", "") == "utf8"

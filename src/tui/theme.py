@@ -60,6 +60,20 @@ COLOUR_BLIND_LIGHT: Mapping[str, str] = {
     "amber": "#7a6a00",
 }
 
+#: For themes in the terminal's own colours, which a person may have chosen for either ground.
+ANSI: Mapping[str, str] = {
+    "stuck": "ansi_yellow",
+    "waiting": "ansi_yellow",
+    "failed": "ansi_red",
+    "running": "ansi_cyan",
+    "paused": "ansi_yellow",
+    "queued": "ansi_default",
+    "scheduled": "ansi_default",
+    "cancelled": "ansi_magenta",
+    "completed": "ansi_green",
+    "amber": "ansi_yellow",
+}
+
 
 def _variables(colours: Mapping[str, str]) -> dict[str, str]:
     return {f"status-{name}": colour for name, colour in colours.items()}
@@ -92,9 +106,9 @@ THEMES = (
 DEFAULT_THEME = THEMES[0].name
 
 
-def default_variables(*, dark: bool) -> dict[str, str]:
+def default_variables(theme: Theme) -> dict[str, str]:
     """For themes that are not ours."""
-    return _variables(DARK if dark else LIGHT)
+    return _variables(ANSI if theme.ansi else DARK if theme.dark else LIGHT)
 
 
 @dataclass(frozen=True)
@@ -122,9 +136,12 @@ _BOLD = frozenset({Status.STUCK, Status.FAILED, Status.WAITING})
 
 
 @lru_cache(maxsize=8)
-def make_look(glyphs: Glyphs, colours: tuple[tuple[str, str], ...]) -> Look:
-    """`colours`: (name of the variable, hex) of every `status-…`, of `foreground` and of `accent`."""
-    by_name = dict(colours)
+def make_look(glyphs: Glyphs, colours: tuple[tuple[str, str], ...], *, few_colours: bool) -> Look:
+    """`colours`: (variable, colour) of every `status-…`, of `foreground` and of `accent`.
+
+    `few_colours`: there is no grey to rely on, so that what is dim says so by its attribute.
+    """
+    by_name = {name: colour.removeprefix("ansi_") for name, colour in colours}
 
     def status_style(status: Status) -> Style:
         return Style(color=by_name[f"status-{_NAMES[status]}"], bold=status in _BOLD or None)
@@ -133,7 +150,7 @@ def make_look(glyphs: Glyphs, colours: tuple[tuple[str, str], ...]) -> Look:
         glyphs=glyphs,
         statuses={status: status_style(status) for status in Status},
         amber=Style(color=by_name["status-amber"]),
-        dim=Style(color=by_name["status-queued"]),
+        dim=Style(color=by_name["status-queued"], dim=few_colours or None),
         strong=Style(color=by_name["foreground"], bold=True),
         accent=Style(color=by_name["accent"]),
         stuck=status_style(Status.STUCK) + Style(reverse=True),
