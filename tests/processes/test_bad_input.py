@@ -551,7 +551,11 @@ async def test_a_store_of_a_newer_schema() -> None:
         await assert_serves(daemon)
 
 
-@pytest.mark.parametrize("content", [b"this is a text, no database" * 1000, b"SQLite format 3\0" + os.urandom(8192)])
+@pytest.mark.parametrize(
+    "content",
+    [b"this is a text, no database" * 1000, b"SQLite format 3\0" + bytes(range(256)) * 32],
+    ids=["text", "only the head"],
+)
 async def test_a_store_that_is_garbage(content: bytes) -> None:
     async with no_daemon() as daemon:
         store = daemon.state / "store.db"
