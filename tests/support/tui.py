@@ -166,6 +166,14 @@ class Ui:
         """As the screen was last told."""
         return self.app.store.rows[job_id].job
 
+    async def tell(self, *documents: job_pb2.Job) -> None:
+        """As if the daemon had told of these jobs."""
+        self.app.store.apply(pb.WatchJobsResponse(jobs=documents))
+        self.app._on_change()
+        told = [document.id for document in documents]
+        await self.until(lambda: set(told) <= {*self.screen.view.ids}, "they are listed")
+        await self.until(lambda: self.app._telling is None, "all is drawn")
+
     def strips(self) -> list[Strip]:
         return self.app.screen._compositor.render_strips()
 
