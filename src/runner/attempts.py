@@ -2,13 +2,10 @@
 
 import asyncio
 import itertools
-import json
 import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from milepost.common.processes import ending_words, identify, kill_tree
 from milepost.core.definition import Executor, Gives, StepDefinition
@@ -21,6 +18,7 @@ from milepost.runner.gathers import Gathers
 from milepost.runner.inspection import Inspectable
 from milepost.runner.job import Job
 from milepost.runner.ledger import Attempt, Ending, HeldTask, Ledger, Ref, now_us
+from milepost.runner.mistake import Mistake
 from milepost.runner.outbox import Outbox
 from milepost.runner.pool import Pool
 from milepost.runner.schedule import Lane, Schedule, concurrency
@@ -46,19 +44,6 @@ _CANCEL_GRACE = 2.0
 _KILL_DEADLINE = 10.0
 #: A frame of tasks is written when it holds this much.
 _FRAME_SIZE = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """Why the pipeline cannot be run at all, for its author."""
-
-    message: str
-    remedy: str
-    file: str = ""
-    line: int = 0
-
-    def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), ensure_ascii=False), errors="replace")
 
 
 class Attempts:
@@ -389,7 +374,7 @@ class Attempts:
                 self._on_change()
             case "mistake":
                 self._failed_starts = _MAX_FAILED_STARTS
-                self._on_mistake(_mistake(frame))
+                self._on_mistake(Mistake.from_frame(frame))
             case other:
                 raise FrameError(f"frames of type {other!r} are not known")
 
@@ -425,14 +410,3 @@ class Attempts:
 
 def _result(attempt: Attempt, kind: "pb.ReportKind.ValueType", failure: pb.TaskFailure | None = None) -> Result:
     return Result(attempt.id, kind, start_us=attempt.start_us, end_us=now_us(), failure=failure)
-
-
-def _mistake(frame: Frame) -> Mistake:
-    line = frame.get("line")
-    interpreter = frames.text(frame, "interpreter")
-    return Mistake(
-        message=frames.text(frame, "message"),
-        remedy=f"Correct the pipeline and resume. It was read by {interpreter}." if interpreter else "",
-        file=frames.text(frame, "file"),
-        line=line if isinstance(line, int) else 0,
-    )

@@ -14,13 +14,14 @@ from enum import IntEnum
 from milepost.common.processes import identify
 from milepost.common.spool import spool_path, write_spool
 from milepost.core.errors import MilepostError
-from milepost.runner.attempts import Attempts, Mistake
+from milepost.runner.attempts import Attempts
 from milepost.runner.children import Children
 from milepost.runner.frames import Result
 from milepost.runner.inspection import inspect
 from milepost.runner.job import Job, RunIdentity
 from milepost.runner.ledger import HeldTask, Ledger, Ref, now_us
 from milepost.runner.link import Link, Refused
+from milepost.runner.mistake import Mistake
 from milepost.runner.stream import Stream
 from milepost.v1 import runner_service_pb2 as pb
 

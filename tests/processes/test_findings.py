@@ -51,6 +51,11 @@ async def restart(daemon: RealDaemon, job_id: str) -> None:
     assert not before & daemon.processes().keys()
 
 
+async def are_listed(daemon: RealDaemon, job_ids: set[str]) -> bool:
+    request = job_service_pb2.ListJobsRequest(filter="finding = stuck")
+    return {job.id for job in (await daemon.client.call(daemon.client.jobs.ListJobs, request)).jobs} == job_ids
+
+
 async def findings_in_history(daemon: RealDaemon, job_id: str) -> list[tuple[str, str]]:
     events = await daemon.events(job_id)
     return [(event.kind, event.message.partition(":")[0]) for event in events if event.kind.startswith("FINDING_")]
@@ -71,6 +76,7 @@ async def test_three_ways_to_be_stuck_are_told_apart_and_recovered_by_restart(da
         noticed(daemon, waiting, "NO_PROGRESS"),
         noticed(daemon, stopped, "RUNNER_SILENT"),
     )
+    await wait_until(lambda: are_listed(daemon, {blocked, waiting, stopped}), "they are listed")
     assert "work item-0" in silent.reason.message
     assert f"milepost inspect {blocked}" in silent.reason.remedy
     assert old.reason.message.startswith("work item-0 executes without progress for longer than 7 s, while")
