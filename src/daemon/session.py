@@ -286,7 +286,7 @@ class Session:
 
     @edge("session.send_page")
     async def _send_page(self, page: Sequence[PendingTask]) -> None:
-        await self.send(pb.AttachResponse(page=pb.Page(tasks=[wire.task_to_proto(task) for task in page])))
+        await self.send(pb.AttachResponse(page=wire.page_to_proto(page)))
 
     @edge("session.answer_gather")
     async def _gather(self, request: pb.GatherRequest) -> None:

@@ -382,7 +382,7 @@ class Attempts:
         attempt = worker.attempts.get(result.id)
         if attempt is None:
             raise FrameError(f"the task {result.id} is not executing in it")
-        if result.folder not in ("", self._job.attempt_folder(attempt.task, attempt.id)):
+        if result.folder and result.folder != self._job.attempt_folder(attempt.task, attempt.id):
             raise FrameError(f"the folder {result.folder!r} is not that of the task {result.id}")
         return worker.attempts.pop(result.id)
 

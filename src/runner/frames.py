@@ -194,6 +194,8 @@ def _failure(failure: Frame) -> pb.TaskFailure:
 
 
 def _time(microseconds: float) -> int:
+    if type(microseconds) is int and 0 <= microseconds <= _MAX_TIME:
+        return microseconds
     return int(min(max(0, microseconds), _MAX_TIME))
 
 

@@ -65,20 +65,7 @@ class Outbox:
         if result.kind in _FOR_GOOD:
             outgoing.done.append(ref)
             self.done.add(ref)
-        report = outgoing.batch.reports.add(
-            task=ref.message(),
-            kind=result.kind,
-            label=result.label,
-            result_json=result.result_json,
-            start_us=result.start_us,
-            end_us=result.end_us,
-            failure=result.failure,
-            folder=result.folder,
-            enumeration=result.enumeration,
-            enumerated=result.enumerated,
-        )
-        if result.children:
-            report.children.extend(_messages(result.children))
+        _fill(outgoing.batch.reports.add(), ref, result)
         self._wake()
 
     def children(
@@ -148,6 +135,24 @@ class Outbox:
         outgoing.bytes += size
         self.bytes += size
         return outgoing
+
+
+def _fill(report: pb.Report, ref: Ref, result: Result) -> None:
+    """Field by field is half the price of keywords, and there are thousands a second."""
+    task = report.task
+    task.step, task.item, task.epoch = ref
+    report.kind = result.kind
+    report.label = result.label
+    report.result_json = result.result_json
+    report.start_us = result.start_us
+    report.end_us = result.end_us
+    report.folder = result.folder
+    if result.failure is not None:
+        report.failure.CopyFrom(result.failure)
+    if result.children:
+        report.children.extend(_messages(result.children))
+    report.enumeration = result.enumeration
+    report.enumerated = result.enumerated
 
 
 def _too_large(result: Result, size: int) -> Result:
