@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from milepost.tui.rows import NO_ETA, JobRow, row_for
+from milepost.tui.rows import NO_ETA, JobRow
 from milepost.tui.status import Status
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class JobStore:
         return taken
 
     def _put(self, job: "Job") -> None:
+        from milepost.tui.row_making import row_for  # loaded with the first document
+
         row, before = row_for(job), self.rows.get(job.id)
         self.rows[job.id] = row
         self._changes.dirty.add(job.id)

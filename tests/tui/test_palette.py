@@ -6,7 +6,8 @@ from textual.command import CommandList, CommandPalette
 
 from milepost.core.model import JobState
 from milepost.tui.palette import MOST_JOBS, found_jobs
-from milepost.tui.rows import JobRow, row_for
+from milepost.tui.row_making import row_for
+from milepost.tui.rows import JobRow
 from milepost.v1 import job_pb2
 from tests.support.in_process import InProcessDaemon
 from tests.support.tui import Ui, insert, open_ui

@@ -10,7 +10,8 @@ from milepost.common.filter import matches, parse
 from milepost.common.wire.enums import JOB_STATES
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import JobState
-from milepost.tui.rows import JobRow, row_for
+from milepost.tui.row_making import row_for
+from milepost.tui.rows import JobRow
 from milepost.tui.status import RANKS, Status
 from milepost.tui.view import DESCENDING, JobView, Order, Sort
 from milepost.v1 import job_pb2

@@ -1,0 +1,53 @@
+"""Rows of documents. Loaded with the first document, after the first paint: it needs protobuf."""
+
+from milepost.common.filter import fold
+from milepost.common.wire.enums import FINDING_KINDS, JOB_STATES
+from milepost.core.model import FindingKind, JobState
+from milepost.tui.rows import NO_ETA, JobRow
+from milepost.tui.status import RANKS, Status
+from milepost.v1.job_pb2 import Job
+
+#: Later than any time a job can have, in Unix seconds.
+_FAR = 1e11
+_NOTHING: frozenset[FindingKind] = frozenset()
+_STATES = {number: state for state, number in JOB_STATES.items()}
+_STATUSES = {number: Status(state.value) for state, number in JOB_STATES.items()}
+_FINDING_KINDS = {number: kind for kind, number in FINDING_KINDS.items()}
+
+
+def row_for(job: Job) -> JobRow:
+    counts, progress, created, active = job.counts, job.progress, job.create_time, job.activity_time
+    name = job.name
+    findings = frozenset(_FINDING_KINDS.get(one.kind, FindingKind.AT_RISK) for one in job.findings) or _NOTHING
+    status = _status(job.state, findings)
+    create_time = created.seconds + created.nanos / 1e9
+    return JobRow(
+        job=job,
+        status=status,
+        attention=RANKS[status] * _FAR + (_FAR - create_time),
+        percent=progress.percent,
+        rate=progress.rate,
+        eta=float(progress.eta.seconds) if progress.HasField("eta") else NO_ETA,
+        id=job.id,
+        name=name,
+        folded_name=fold(name),
+        state=_STATES.get(job.state, JobState.WAITING),
+        pipeline=job.pipeline,
+        queue=job.queue,
+        labels=job.labels,
+        create_time=create_time,
+        activity_time=active.seconds + active.nanos / 1e9,
+        priority=job.priority,
+        total=counts.total,
+        succeeded=counts.succeeded,
+        failed=counts.failed,
+        skipped=counts.skipped,
+        processed=counts.processed,
+        findings=findings,
+    )
+
+
+def _status(state: int, findings: frozenset[FindingKind]) -> Status:
+    """Unknown states of a newer daemon look WAITING: a person should look what it is."""
+    status = _STATUSES.get(state, Status.WAITING)
+    return Status.STUCK if status is Status.RUNNING and FindingKind.STUCK in findings else status
