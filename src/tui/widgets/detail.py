@@ -5,6 +5,7 @@ It is shown documents of the job by `show`; what else it needs it reads for the 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -21,17 +22,19 @@ from textual.widgets import Static
 from textual.worker import Worker
 
 from milepost.common.text import safe, shorten
-from milepost.core.errors import MilepostError
+from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ItemState
 from milepost.tui import documents
 from milepost.tui.actions import offered_one
-from milepost.tui.rows import JobRow, row_for
+from milepost.tui.row_making import row_for
+from milepost.tui.rows import JobRow
 from milepost.tui.status import ATTENTION, Status
 from milepost.tui.theme import look_of
 from milepost.tui.widgets.cells import plain
 from milepost.tui.widgets.click_line import ClickLine
 from milepost.tui.widgets.composed import Wanted
 from milepost.tui.widgets.items import Items
+from milepost.tui.widgets.log_lines import tagged
 from milepost.tui.widgets.logs import Logs
 from milepost.tui.widgets.metrics import Metrics, Summary
 from milepost.tui.widgets.steps import Steps
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two readings because the job has changed.
 READ_AGAIN = 1.0
+#: Seconds until what could not be read is tried again.
+TRY_AGAIN = 3.0
 #: From these sizes on the summary stands at the side, and what is wrong with the job takes several lines.
 SUMMARY_WIDTH = 100
 TALL = 14
@@ -199,6 +204,8 @@ class JobDetail(Widget):
         reasons = [job.reason, *(finding.reason for finding in job.findings)]
         style = look.statuses[row.status] if row.status in ATTENTION else look.dim
         lines = [(f"{plain(one.message)} {plain(one.remedy)}".strip(), style) for one in reasons if one.message]
+        if job.HasField("stop"):
+            lines.append((plain(documents.stop_words(job)), look.statuses[row.status]))
         if lines == self._why_shown:
             return
         self._why_shown = lines
@@ -271,27 +278,44 @@ class JobDetail(Widget):
 
     async def _read(self) -> None:
         """For as long as the tab is open: reads what the pane wants, then waits until it wants more."""
-        from milepost.tui import readers  # grpc and protobuf: not before a detail is open
-
         pane, job_id = self._pane, self.job_id
         while True:
             self._wake.clear()
-            client = self._client_of()
             try:
-                if client is None:
-                    pane_failed(pane, "Not connected: what belongs here is read as soon as the daemon answers.")
-                else:
-                    await readers.read(client, job_id, pane)
-                    self._tell_error("")
+                await self._read_for(pane, job_id)
             except MilepostError as error:
-                words = f"This could not be read: {safe(str(error))} ctrl+r tries again."
-                pane_failed(pane, words)
-                self._tell_error(words)
-            await self._wake.wait()
+                await self._wait_after(error, pane)
+            else:
+                self._tell_error("")
+                await self._wake.wait()
+
+    async def _read_for(self, pane: Pane, job_id: str) -> None:
+        from milepost.tui import readers  # grpc and protobuf: not before a detail is open
+
+        client = self._client_of()
+        if client is None:
+            raise MilepostError(Code.DAEMON_UNREACHABLE, "There is no connection.")
+        await readers.read(client, job_id, pane)
+
+    async def _wait_after(self, error: MilepostError, pane: Pane) -> None:
+        """It is tried again by itself: the daemon may have been away."""
+        words = f"This could not be read: {safe(str(error))} ctrl+r tries again."
+        if not isinstance(pane, Steps):  # they are in the job's own document
+            pane.failed_to_read(words)
+            self._tell_error(words)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TRY_AGAIN):
+                await self._wake.wait()
+        self._outdate_pane()
+
+    def on_logs_began(self, event: Logs.Began) -> None:
+        event.stop()
+        self._tell_error("")
 
     def on_wanted(self, event: Wanted) -> None:
         event.stop()
-        self._wake.set()
+        if self._pane in event.pane.ancestors_with_self:
+            self._wake.set()
 
     # --- keys and mouse ---
 
@@ -328,6 +352,13 @@ class JobDetail(Widget):
         event.stop()
         self._open_items(ItemFilter(step=event.step))
 
+    def on_items_logs_chosen(self, event: Items.LogsChosen) -> None:
+        event.stop()
+        logs = self._panes[Tab.LOGS]
+        assert isinstance(logs, Logs)
+        logs.show_only(tagged(event.item.key))
+        self.open_tab(Tab.LOGS)
+
     def on_metrics_class_chosen(self, event: Metrics.ClassChosen) -> None:
         event.stop()
         self._open_items(ItemFilter(error_class=event.error_class))
@@ -356,9 +387,3 @@ class JobDetail(Widget):
 
 #: Statuses of jobs that print, or are about to.
 _PRINTING = frozenset({Status.QUEUED, Status.RUNNING, Status.STUCK, Status.PAUSING, Status.CANCELLING})
-
-
-def pane_failed(pane: Pane, words: str) -> None:
-    """The steps are read from the job's own document."""
-    if not isinstance(pane, Steps):
-        pane.failed_to_read(words)
