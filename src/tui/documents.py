@@ -56,6 +56,19 @@ def step_seconds(step: "Step", until: float) -> float | None:
     return max(0.0, end - seconds_of(step.start_time))
 
 
+def stop_words(job: "Job") -> str:
+    """What a stop that was asked for still waits for."""
+    stop, names = job.stop, [f"{task.step} {task.item_key[:60]}".strip() for task in job.in_flight[:3]]
+    reason = f" ({stop.reason})" if stop.reason else ""
+    asked = f"Stopping, asked by {stop.by}{reason}"
+    if stop.force:
+        return f"{asked}: what is in flight is killed, and runs again when the job goes on."
+    if not names:
+        return f"{asked}."
+    more = f" and {len(job.in_flight) - 3} more" if len(job.in_flight) > 3 else ""
+    return f"{asked}: {', '.join(names)}{more} end first."
+
+
 def failure_line(failure: "Failure", letters: int = 500) -> str:
     """Class and message on one line, still to be made safe."""
     message = " ".join(failure.message[:letters].split())

@@ -18,11 +18,10 @@ from tests.support import factories
 from tests.support.in_process import InProcessDaemon
 from tests.support.wait import wait_until
 
+_COLOURS = {f"status-{name}": colour for name, colour in DARK.items()}
 LOOK = make_look(
-    UNICODE,
-    tuple(sorted({**{f"status-{name}": colour for name, colour in DARK.items()},
-        "foreground": "#d8dce2", "accent": "#5fc9e8"}.items())),
-)  # fmt: skip
+    UNICODE, tuple(sorted({**_COLOURS, "foreground": "#d8dce2", "accent": "#5fc9e8"}.items())), few_colours=False
+)
 
 
 class DetailApp(App[None]):

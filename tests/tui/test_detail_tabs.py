@@ -6,6 +6,7 @@ import pytest
 
 from milepost.core.model import JobState
 from milepost.daemon.store import events
+from milepost.tui.widgets import detail
 from milepost.tui.widgets.tab_bar import Tab
 from milepost.tui.widgets.timeline import Timeline
 from milepost.v1 import job_service_pb2 as pb
@@ -124,13 +125,36 @@ def _holds(shown: Shown, events: int) -> bool:
 
 
 @pytest.mark.parametrize("tab", [Tab.ITEMS, Tab.LOGS, Tab.METRICS, Tab.TIMELINE])
-async def test_without_a_connection_each_tab_says_so_and_reads_later(daemon: InProcessDaemon, tab: Tab) -> None:
+async def test_without_a_connection_each_tab_says_so_and_reads_when_there_is_one(
+    daemon: InProcessDaemon, tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detail, "TRY_AGAIN", 0.05)
     job = await mixed_job(daemon)
     async with shown_detail(daemon, job.id, tab=tab, connected=False) as shown:
-        await shown.until_seen("Not connected")
+        await shown.until_seen("There is no connection.")
+        shown.app.client = daemon.client
+        await shown.until_seen_without(job.id, "There is no connection.")
+
+
+async def test_a_person_can_have_it_read_at_once(daemon: InProcessDaemon) -> None:
+    job = await mixed_job(daemon)
+    async with shown_detail(daemon, job.id, connected=False) as shown:
+        await shown.until_seen("ctrl+r tries again")
         shown.app.client = daemon.client
         await shown.press("ctrl+r")
-        await shown.until_seen_without(job.id, "Not connected")
+        await shown.until_seen_without("cem", "ctrl+r tries again")
+
+
+async def test_the_log_of_one_item(daemon: InProcessDaemon) -> None:
+    job = await mixed_job(daemon, state=JobState.PAUSED)
+    write_log(daemon, job.id, "[fetch ann] of ann\n[fetch cem] of cem\n")
+    async with shown_detail(daemon, job.id) as shown:
+        await shown.until_seen("cem")
+        await shown.press("f")
+        await shown.until_cursor_at("✗ cem")
+        await shown.press("L")
+        await shown.until_seen("item cem", "of cem", "1 lines")
+        assert "of ann" not in shown.text
 
 
 async def test_what_could_not_be_read_is_told_with_its_reason(daemon: InProcessDaemon) -> None:

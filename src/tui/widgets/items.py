@@ -64,6 +64,7 @@ class Items(Widget):
         *(Binding(str(digit), f"state({digit})", show=False, id=f"items.state_{digit}") for digit in range(len(CHIPS))),
         Binding("f", "next_failed", "Next failed item", id="items.next_failed", show=False),
         Binding("c", "error_class", "Only this class of error", id="items.error_class", show=False),
+        Binding("L", "logs", "Log of the item", id="items.logs", show=False),
         Binding("t", "retry", "Retry item", id="items.retry", show=False),
     ]
     DEFAULT_CSS = """
@@ -77,9 +78,14 @@ class Items(Widget):
     """
 
     class RetryChosen(Message):
+        """A person wants this item executed again."""
+
         def __init__(self, item: "Item") -> None:
             super().__init__()
             self.item = item
+
+    class LogsChosen(RetryChosen):
+        """A person wants to see what this item printed."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__(id=id)
@@ -191,6 +197,7 @@ class Items(Widget):
             return
         look, wanted = look_of(self), self.list.filter
         place = Part(f" {self.list.cursor + 1}/{self.list.total} " if self.list.total else "", look.dim)
+        hint = [Part("f next failed ", look.dim, "next_failed")] if self._job.counts.failed else []
         chosen = []
         if wanted.step:
             chosen.append(Part(f"  step {plain(wanted.step)} x", look.accent, "step"))
@@ -200,7 +207,8 @@ class Items(Widget):
             parts = [*(self._chip(digit, state, look, form) for digit, state in enumerate(CHIPS)), *chosen]
             if sum(cells_of(part.text) for part in (*parts, place)) <= self.size.width:
                 break
-        self.line.show(parts, [place])
+        used = sum(cells_of(part.text) for part in (*parts, *hint, place))
+        self.line.show(parts, [*hint, place] if used <= self.size.width else [place])
 
     def _chip(self, digit: int, state: ItemState | None, look: Look, form: str) -> Part:
         count = self._count_of(state)
@@ -244,6 +252,8 @@ class Items(Widget):
         match what:
             case "state":
                 self.action_state(int(digit))
+            case "next_failed":
+                self.action_next_failed()
             case "step":
                 self.choose(replace(self.list.filter, step=""))
             case "class":
@@ -300,6 +310,14 @@ class Items(Widget):
         self.choose(replace(self.list.filter, error_class=item.failure.error_class))
 
     def action_retry(self) -> None:
-        item = self.card.history.item if self.card_is_open and self.card.history else self.list.item
-        if item is not None:
-            self.post_message(self.RetryChosen(item))
+        if self._item is not None:
+            self.post_message(self.RetryChosen(self._item))
+
+    def action_logs(self) -> None:
+        if self._item is not None:
+            self.post_message(self.LogsChosen(self._item))
+
+    @property
+    def _item(self) -> "Item | None":
+        """That of the card, else the one under the cursor."""
+        return self.card.history.item if self.card_is_open and self.card.history else self.list.item

@@ -27,6 +27,11 @@ def tag_of(line: str) -> Tag | None:
     return Tag(match[0], match[1], match[2] or "") if match else None
 
 
+def tagged(key: str) -> str:
+    """An item's key as it stands in tags (`sdk.output.printable`)."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
+
+
 class LogLines:
     """`shown` are the lines of the item that `only` names, or all."""
 

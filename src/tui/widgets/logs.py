@@ -5,9 +5,10 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -97,8 +98,10 @@ class LogList(NotedList):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if round(new_value) < round(old_value):
-            self.following = False
+        following = (self.following and new_value >= old_value) or new_value >= self.max_scroll_y
+        if following != self.following:
+            self.following = following
+            self.post_message(self.Moved(self, self.cursor))
 
     def on_resize(self) -> None:
         if self.following:
@@ -152,6 +155,9 @@ class Logs(Widget):
     }
     """
 
+    class Began(Message):
+        """The log is read, and goes on being read."""
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__(id=id)
         self.head = ClickLine(id="logs-head")
@@ -179,6 +185,7 @@ class Logs(Widget):
         """The stream is open: it starts with the last lines there are."""
         self.list.clear()
         self.is_live = True
+        self.post_message(self.Began())
         self._say_why_empty()
         self._show_head()
 
@@ -267,9 +274,6 @@ class Logs(Widget):
     def on_line_list_opened(self, event: LineList.Opened) -> None:
         event.stop()
         self.action_only()
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:  # noqa: ARG002 - as every handler
-        self._show_head()
 
     def action_follow(self) -> None:
         self.list.follow(not self.list.following)

@@ -45,11 +45,16 @@ def facts(row: JobRow, look: Look) -> list[Fact]:
         ("ETA", figures.seconds(_eta(job)), None),
         ("retries", _retry_words(job), None),
         ("runs", _run_words(job), None),
+        *_queue_fact(job),
         ("usage", "no usage reported", look.dim),
         ("started", documents.clock(job.start_time, now()) or figures.UNKNOWN, None),
         ("activity", documents.clock(job.activity_time, now()), None),
     ]
     return found
+
+
+def _queue_fact(job: "Job") -> list[Fact]:
+    return [("queue", f"{plain(job.queue)}, place {job.queue_position}", None)] if job.queue_position else []
 
 
 def _step_words(job: "Job") -> str:
