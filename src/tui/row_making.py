@@ -5,7 +5,7 @@ from milepost.common.wire.enums import FINDING_KINDS, JOB_STATES
 from milepost.core.model import FindingKind, JobState
 from milepost.tui.rows import NO_ETA, JobRow
 from milepost.tui.status import RANKS, Status
-from milepost.v1.job_pb2 import Job
+from milepost.v1 import job_pb2
 
 #: Later than any time a job can have, in Unix seconds.
 _FAR = 1e11
@@ -15,7 +15,7 @@ _STATUSES = {number: Status(state.value) for state, number in JOB_STATES.items()
 _FINDING_KINDS = {number: kind for kind, number in FINDING_KINDS.items()}
 
 
-def row_for(job: Job) -> JobRow:
+def row_for(job: job_pb2.Job) -> JobRow:
     counts, progress, created, active = job.counts, job.progress, job.create_time, job.activity_time
     name = job.name
     findings = frozenset(_FINDING_KINDS.get(one.kind, FindingKind.AT_RISK) for one in job.findings) or _NOTHING
@@ -47,7 +47,7 @@ def row_for(job: Job) -> JobRow:
     )
 
 
-def _status(state: int, findings: frozenset[FindingKind]) -> Status:
+def _status(state: job_pb2.JobState.ValueType, findings: frozenset[FindingKind]) -> Status:
     """Unknown states of a newer daemon look WAITING: a person should look what it is."""
     status = _STATUSES.get(state, Status.WAITING)
     return Status.STUCK if status is Status.RUNNING and FindingKind.STUCK in findings else status
