@@ -1,7 +1,6 @@
 """The creators example as a job, with real processes: kill -9 at 228 of 313, its sums, and other files than its own."""
 
 import csv
-import json
 import os
 import runpy
 import signal
@@ -14,11 +13,8 @@ from milepost.cli.exit_codes import Exit
 from milepost.core.model import JobState
 from milepost.v1 import job_pb2, job_service_pb2
 from tests.support.cli import run_cli
-from tests.support.daemon import ROOT, RealDaemon, labels_of, real_daemon
-
-EXAMPLE = ROOT / "examples" / "creators"
-SUMS = {"added": 272, "duplicate": 21, "failed": 11, "filtered": 9}
-STEPS = ("validate", "fetch", "score", "store")
+from tests.support.creators import EXAMPLE, SUMS, executed, keys_that, of_items, submit_creators
+from tests.support.daemon import RealDaemon, labels_of, real_daemon
 
 
 @pytest.fixture
@@ -27,34 +23,11 @@ async def daemon() -> AsyncIterator[RealDaemon]:
         yield running
 
 
-async def submit(daemon: RealDaemon) -> job_pb2.Job:
-    request = job_service_pb2.SubmitJobRequest(
-        python_pipeline=job_service_pb2.PythonPipeline(file=str(EXAMPLE / "pipeline.py")),
-        input_path=str(EXAMPLE / "creators.csv"),
-        parameters_json=json.dumps({"slowdown": 4, "effects": str(daemon.effects_file)}),
-    )
-    return (await daemon.client.call(daemon.client.jobs.SubmitJob, request)).job
-
-
-async def keys_that(daemon: RealDaemon, job: job_pb2.Job, state: job_pb2.ItemState.ValueType) -> set[str]:
-    request = job_service_pb2.ListItemsRequest(job=job.id, states=[state], page_size=1000)
-    return {item.key for item in (await daemon.client.call(daemon.client.jobs.ListItems, request)).items}
-
-
-def executed(daemon: RealDaemon) -> Counter[str]:
-    """How often each task was really executed, as "STEP KEY"."""
-    return sum((Counter({f"{step} {key}": n for key, n in daemon.effects(step).items()}) for step in STEPS), Counter())
-
-
-def of_items(tasks: Counter[str], keys: set[str]) -> Counter[str]:
-    return Counter({task: n for task, n in tasks.items() if task.split(" ", 1)[1] in keys})
-
-
 async def test_killed_at_228_of_313_it_finishes_the_rest_and_retry_runs_just_the_failed(daemon: RealDaemon) -> None:
-    job = await submit(daemon)
+    job = await submit_creators(daemon, slowdown=4)
     await daemon.wait_for(job.id, lambda now: now.counts.processed >= 228, "228 are processed")
     ended = {
-        state: await keys_that(daemon, job, state)
+        state: await keys_that(daemon, job.id, state)
         for state in (job_pb2.ITEM_STATE_SUCCEEDED, job_pb2.ITEM_STATE_FAILED)
     }
     recorded = set.union(*ended.values())
@@ -66,7 +39,7 @@ async def test_killed_at_228_of_313_it_finishes_the_rest_and_retry_runs_just_the
     assert labels_of(job) == SUMS
     assert job.counts.processed == job.counts.total == sum(SUMS.values()) == 313
     assert of_items(executed(daemon), recorded) == before
-    failed = await keys_that(daemon, job, job_pb2.ITEM_STATE_FAILED)
+    failed = await keys_that(daemon, job.id, job_pb2.ITEM_STATE_FAILED)
     assert ended[job_pb2.ITEM_STATE_FAILED] <= failed
 
     before = executed(daemon)
