@@ -56,7 +56,7 @@ async def read_timeline(client: "Client", job_id: str, timeline: Timeline) -> No
 
 async def follow_log(client: "Client", job_id: str, logs: Logs) -> None:
     """Until nothing more will be printed. What comes faster than it is drawn waits in the daemon."""
-    # Of a log without lines nothing comes: that the daemon answers is known first, so that what is held stays till then.
+    # Of an empty log nothing comes: that the daemon answers is known first, so that what is held stays until then.
     await client.check_serving(details.DEADLINE)
     logs.begin()
     taken = 0
