@@ -60,6 +60,22 @@ COLOUR_BLIND_LIGHT: Mapping[str, str] = {
     "amber": "#7a6a00",
 }
 
+#: For themes that are not ours: the grounds of their panels are nearer to the middle.
+FOREIGN_DARK: Mapping[str, str] = {
+    **DARK,
+    "failed": "#ff8a8f",
+    "queued": "#b4bac4",
+    "scheduled": "#b4bac4",
+    "cancelled": "#d3a6f0",
+}
+FOREIGN_LIGHT: Mapping[str, str] = {
+    **LIGHT,
+    "stuck": "#8f4700",
+    "waiting": "#6b5500",
+    "paused": "#6b5500",
+    "completed": "#146114",
+    "amber": "#7d4a00",
+}
 #: For themes in the terminal's own colours, which a person may have chosen for either ground.
 ANSI: Mapping[str, str] = {
     "stuck": "ansi_yellow",
@@ -108,7 +124,7 @@ DEFAULT_THEME = THEMES[0].name
 
 def default_variables(theme: Theme) -> dict[str, str]:
     """For themes that are not ours."""
-    return _variables(ANSI if theme.ansi else DARK if theme.dark else LIGHT)
+    return _variables(ANSI if theme.ansi else FOREIGN_DARK if theme.dark else FOREIGN_LIGHT)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class LineList(ScrollView, can_focus=True):
         & > .line--cursor { background: $surface-lighten-1; }
         & > .line--hover { background: $surface; }
         & > .line--dim { color: $text-muted; }
-        &:focus > .line--cursor { background: $primary 40%; text-style: bold; }
+        &:focus > .line--cursor { background: $primary 20%; text-style: bold; }
     }
     """
 
