@@ -10,17 +10,20 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider, SearchIcon
 from textual.filter import LineFilter
+from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
 
 from milepost.common.settings import Settings
 from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
+from milepost.tui.clipboard import copy_by_tmux
 from milepost.tui.clock import Clock
 from milepost.tui.filters import terminal_filters
 from milepost.tui.keys import bound_keys, keymap
 from milepost.tui.link import Link, LinkState
 from milepost.tui.memory import Memory
+from milepost.tui.screens.jobs import JobsScreen
 from milepost.tui.status import Glyphs, glyphs_for
 from milepost.tui.store import Changes, JobStore
 from milepost.tui.theme import DEFAULT_THEME, THEMES, Look, default_variables, make_look
@@ -99,10 +102,10 @@ class MilepostApp(App[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         return terminal_filters(super().get_line_filters(), self.glyphs, no_color=self.no_color)
 
-    def on_mount(self) -> None:
-        from milepost.tui.screens.jobs import JobsScreen
+    def get_default_screen(self) -> Screen[None]:
+        return JobsScreen()
 
-        self.push_screen(JobsScreen())
+    def on_mount(self) -> None:
         self._tell_problem(self.memory.problem)
         # The connection loads grpc, which costs more than the first paint: that comes first.
         self.call_after_refresh(self._connect)
@@ -194,6 +197,11 @@ class MilepostApp(App[None]):
     def on_command_palette_closed(self, event: CommandPalette.Closed) -> None:
         if not event.option_selected:
             self.theme = self.chosen_theme
+
+    def copy_to_clipboard(self, text: str) -> None:
+        super().copy_to_clipboard(text)
+        if self.environ.get("TMUX"):
+            self.run_worker(copy_by_tmux(text, self.environ), group="clipboard", exclusive=True)
 
     def action_help(self) -> None:
         from milepost.tui.screens.help import HelpScreen  # seldom needed

@@ -100,7 +100,7 @@ class Ui:
 
     @property
     def screen(self) -> JobsScreen:
-        found = self.app.screen_stack[1]
+        found = self.app.screen_stack[0]
         assert isinstance(found, JobsScreen)
         return found
 
@@ -196,8 +196,8 @@ class Ui:
         self.app.clear_notifications()
 
 
-def settings_for(daemon: InProcessDaemon, environ: Mapping[str, str] = NONE) -> Settings:
-    return load_settings({"state_dir": str(daemon.folder)}, environ)
+def settings_for(state_folder: Path, environ: Mapping[str, str] = NONE) -> Settings:
+    return load_settings({"state_dir": str(state_folder)}, environ)
 
 
 def environ_in(home: Path, more: Mapping[str, str] = NONE) -> Mapping[str, str]:
@@ -216,14 +216,22 @@ def environ_in(home: Path, more: Mapping[str, str] = NONE) -> Mapping[str, str]:
 async def started(
     daemon: InProcessDaemon, home: Path, size: tuple[int, int] = (120, 40), more: Mapping[str, str] = NONE
 ) -> AsyncIterator[Ui]:
+    async with started_in(daemon.folder, home, size, more) as ui:
+        yield ui
+
+
+@asynccontextmanager
+async def started_in(
+    state_folder: Path, home: Path, size: tuple[int, int] = (120, 40), more: Mapping[str, str] = NONE
+) -> AsyncIterator[Ui]:
     """As soon as there is a screen: nothing has been told yet. `more`: variables of the environment."""
     clock = StillClock()
     environ = environ_in(home, more)
-    app = MilepostApp(settings_for(daemon, environ), environ, clock=Clock(clock.read, clock.read))
+    app = MilepostApp(settings_for(state_folder, environ), environ, clock=Clock(clock.read, clock.read))
     app.animation_level = "none"
     async with app.run_test(size=size) as pilot:
         ui = Ui(app, pilot, clock)
-        await ui.until(lambda: len(app.screen_stack) > 1, "the first screen is there")
+        await ui.until(lambda: bool(app.screen_stack), "the first screen is there")
         for field in app.screen.query(Input):
             field.cursor_blink = False
         yield ui
