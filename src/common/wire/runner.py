@@ -14,6 +14,8 @@ _KINDS = {
     pb.REPORT_KIND_LOST: ReportKind.LOST,
     pb.REPORT_KIND_RETURNED: ReportKind.RETURNED,
 }
+#: What ended the attempt, or its worker, is said.
+_EXPLAINED = (pb.REPORT_KIND_FAILED, pb.REPORT_KIND_LOST)
 _MICROSECOND = 1e-6
 _LAST_TIME_US = int(LAST_TIME) * MICROSECONDS
 
@@ -30,7 +32,7 @@ def report_from_proto(report: pb.Report) -> Report:
     """Raises KeyError for a kind that does not exist."""
     # Of a message each field costs more than the call that takes it: what most reports do not have is not asked for.
     task = report.task
-    failed = report.kind == pb.REPORT_KIND_FAILED and report.HasField("failure")
+    explained = report.kind in _EXPLAINED and report.HasField("failure")
     return Report(
         TaskRef(task.step, task.item, task.epoch),
         _KINDS[report.kind],
@@ -39,7 +41,7 @@ def report_from_proto(report: pb.Report) -> Report:
         report.label,
         report.result_json,
         report.folder,
-        failure_from_proto(report.failure) if failed else None,
+        failure_from_proto(report.failure) if explained else None,
         tuple([Child(child.key, child.payload_json) for child in report.children]),
         report.enumeration,
         report.enumerated,
