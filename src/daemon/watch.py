@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from milepost.common.filter import FilterSubject, Node, matches, parse
+from milepost.common.filter import EVERYTHING, FilterSubject, Node, matches, parse
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ACTIVE_STATES, Job, JobState
 from milepost.daemon.snapshot import Snapshots, Surroundings, subject, surroundings
@@ -89,7 +89,7 @@ class _Subscription:
 
     def admits(self, update: Update) -> bool:
         """Whether the job is to be sent; otherwise `dismisses` tells whether to say that it left."""
-        if not matches(self.filter, update.subject, time.time()):
+        if self.filter is not EVERYTHING and not matches(self.filter, update.subject, time.time()):
             return False
         self.shown.add(update.job_id)
         self.dismissed.discard(update.job_id)
