@@ -201,7 +201,11 @@ class MilepostApp(App[None]):
     def copy_to_clipboard(self, text: str) -> None:
         super().copy_to_clipboard(text)
         if self.environ.get("TMUX"):
-            self.run_worker(copy_by_tmux(text, self.environ), group="clipboard", exclusive=True)
+            self.run_worker(self._give_to_tmux(text), group="clipboard", exclusive=True)
+
+    async def _give_to_tmux(self, text: str) -> None:
+        if not await copy_by_tmux(text, self.environ):
+            self.notify("tmux did not take what was copied: that needs tmux 3.2.", severity="warning", markup=False)
 
     def action_help(self) -> None:
         from milepost.tui.screens.help import HelpScreen  # seldom needed
