@@ -71,6 +71,7 @@ class JobsScreen(DetailingScreen):
         self._rebuilt = 0.0
         self._rates: deque[float] = deque([0.0] * SPARKS, maxlen=SPARKS)
         self._last_mark = ""
+        self._notice = ""
         #: Share of the screen that the detail takes, in percent.
         self.split = SPLITS[1]
         self._detail: JobDetail | None = None
@@ -153,7 +154,6 @@ class JobsScreen(DetailingScreen):
         self._rebuilt = time.monotonic()
         self.table.show_count(len(view.ids))
         self.table.put_cursor(view.cursor_line)
-        self._paint_notice()
 
     def _rebuild_now(self) -> None:
         """After a person chose something: at once, held still or not."""
@@ -162,7 +162,6 @@ class JobsScreen(DetailingScreen):
         self._stale, self._rebuilt = False, time.monotonic()
         self.table.show_count(len(self.view.ids))
         self.table.put_cursor(self.view.cursor_line)
-        self._paint_notice()
         self._paint_lines()
         self._remember()
 
@@ -208,6 +207,7 @@ class JobsScreen(DetailingScreen):
         self.query_one("#listing", ClickLine).show([], parts.listing(self.view, look))
         self.query_one("#head", JobTableHead).show(self.view.order)
         self._paint_banner()
+        self._paint_notice()
         self.paint_actions()
 
     def _paint_banner(self) -> None:
@@ -225,8 +225,11 @@ class JobsScreen(DetailingScreen):
 
     def _paint_notice(self) -> None:
         """Instead of an empty list: why it is empty, and what to do."""
-        notice = self.query_one("#notice", Static)
         text = "" if self.view.ids else self._why_empty()
+        if text == self._notice:
+            return
+        self._notice = text
+        notice = self.query_one("#notice", Static)
         notice.set_class(bool(text), "shown")
         self.table.set_class(bool(text), "empty")
         notice.update(text)
