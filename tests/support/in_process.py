@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,14 +82,20 @@ class InProcessDaemon:
 
 
 @asynccontextmanager
-async def in_process_daemon(settings: Mapping[str, str] | None = None) -> AsyncIterator[InProcessDaemon]:
+async def in_process_daemon() -> AsyncIterator[InProcessDaemon]:
+    async with open_store() as store, serving_of(store) as daemon:
+        yield daemon
+
+
+@asynccontextmanager
+async def open_store() -> AsyncIterator[Store]:
+    """In a folder of its own, which one daemon after the other may serve."""
     # A socket's path is short; pytest's folders need not be.
     folder = Path(tempfile.mkdtemp(prefix="milepost-"))
     try:
         store = await Store.open(folder)
         try:
-            async with _serving(folder, store) as daemon:
-                yield daemon
+            yield store
         finally:
             await store.close()
     finally:
@@ -105,7 +111,8 @@ def _ignore(_job_id: str) -> None:
 
 
 @asynccontextmanager
-async def _serving(folder: Path, store: Store) -> AsyncIterator[InProcessDaemon]:
+async def serving_of(store: Store) -> AsyncIterator[InProcessDaemon]:
+    folder = store.path.parent
     live: dict[str, Live] = {}
     sdk_folder = copy_sdk(folder)
     vigil = Vigil(store, lambda job_id: live.get(job_id, IDLE), _ignore, Patience(pause=60.0, silence=30.0))

@@ -96,7 +96,7 @@ async def test_a_command_under_way_is_seen_on_its_button(daemon: InProcessDaemon
     go_on = threading.Event()
     async with open_ui(daemon, tmp_path, SIZE) as ui:
         # No command is recorded, so none is answered, while the store's one writer waits.
-        writing = asyncio.create_task(daemon.store.write(lambda tx: go_on.wait(30)))
+        writing = asyncio.create_task(daemon.store.write(lambda _: go_on.wait(30)))
         try:
             await ui.press("r")
             await ui.until(lambda: "[r … Resume]" in ui.line_of("#actions"), "it is under way")
