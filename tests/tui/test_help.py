@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from textual.widgets import Input
+
 from milepost.tui.screens.help import HelpScreen
+from milepost.tui.view import Sort
 from tests.support.in_process import InProcessDaemon
 from tests.support.tui import Ui, started
 
@@ -31,3 +34,13 @@ async def test_it_fits_small_screens(daemon: InProcessDaemon, tmp_path: Path) ->
         await ui.press("?")
         await ui.until(lambda: shows(ui, " r ", "Resume") and shows(ui, "command.resume"), "key and id")
         assert max(len(line.rstrip()) for line in ui.lines()) <= 44
+
+
+async def test_a_remapped_key_is_a_letter_while_a_person_types(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    async with started(daemon, tmp_path, more={"MILEPOST_KEYS": "app.quit=Q,jobs.sort=S"}) as ui:
+        await ui.press("/", "Q", "S")
+        field = ui.screen.query_one("#filter", Input)
+        await ui.until(lambda: field.value == "QS", "typed")
+        assert ui.screen.view.order.sort is Sort.ATTENTION
+        await ui.press("escape", "S")
+        await ui.until(lambda: ui.screen.view.order.sort is not Sort.ATTENTION, "the key of the list")
