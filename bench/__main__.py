@@ -7,7 +7,7 @@ import time
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from bench import cli, commands, memory, pause, random_order, restart, throughput, watch
+from bench import cli, commands, memory, pause, random_order, restart, throughput, tui, watch
 from bench.measuring import HERE, Effort, say
 from bench.table import Group, Row, as_json, as_markdown, show
 
@@ -22,6 +22,7 @@ GROUPS: Mapping[str, Callable[[Effort], Awaitable[list[Row]]]] = {
     "restart": restart.measure,
     "memory": memory.measure,
     "cli": cli.measure,
+    "tui": tui.measure,
 }
 QUICK = Effort(share=0.02, rounds=1)
 
