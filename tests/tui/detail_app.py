@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from milepost.common.client import Client
 from milepost.core.model import Job, JobState, Reason, ReportKind
+from milepost.tui.clock import Clock
 from milepost.tui.status import UNICODE
 from milepost.tui.theme import DARK, Look, make_look
 from milepost.tui.widgets.detail import JobDetail
@@ -32,6 +33,7 @@ class DetailApp(App[None]):
         self.client = client
         self.said: list[Any] = []  # Any: messages of several classes
         self.look: Look = LOOK
+        self.clock = Clock()
 
     def compose(self) -> ComposeResult:
         yield JobDetail(lambda: self.client)

@@ -1,7 +1,5 @@
 """Cells of lines: text cut and padded to a width, and wrapped to several lines."""
 
-import time
-
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -18,10 +16,6 @@ LONG_LETTERS = 20_000
 Line = list[Segment]
 
 _CONSOLE = Console(width=80, no_color=True)
-
-
-def now() -> float:
-    return time.time()
 
 
 def plain(text: str) -> str:

@@ -9,9 +9,10 @@ from rich.style import Style
 
 from milepost.core.model import ItemState
 from milepost.tui import documents
+from milepost.tui.clock import clock_of
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
-from milepost.tui.widgets.cells import LONG_LETTERS, Line, now, plain, wrapped
+from milepost.tui.widgets.cells import LONG_LETTERS, Line, plain, wrapped
 from milepost.tui.widgets.composed import ComposedLines
 from milepost.tui.widgets.item_list import name_of
 from milepost.tui.widgets.item_looks import item_glyph, item_style, state_of
@@ -57,25 +58,25 @@ class ItemCard(ComposedLines):
     def compose_lines(self, width: int) -> Sequence[Line]:
         if self.history is None:
             return ()
-        look, item = look_of(self), self.history.item
-        lines = [_head(item, look)]
+        look, item, now = look_of(self), self.history.item, clock_of(self).now()
+        lines = [_head(item, look, now)]
         if item.HasField("failure") and not self.history.attempts:
             lines += _failure(item.failure, width, look)
         lines += _block("payload", _pretty(item.payload_json), width, look)
         for record in item.tasks:
-            lines += _record(record, width, look)
+            lines += _record(record, width, look, now)
         for attempt in self.history.attempts:
-            lines += _attempt(attempt, width, look)
+            lines += _attempt(attempt, width, look, now)
         return lines
 
 
-def _head(item: "Item", look: Look) -> Line:
+def _head(item: "Item", look: Look, now: float) -> Line:
     state = documents.item_state(item)
     style = item_style(state, look)
     label = f" ({plain(item.label)})" if item.label else ""
     where = f"  at {plain(item.step)}" if state is not ItemState.SUCCEEDED else ""
     tried = f", attempt {item.attempt}" if item.attempt else ""
-    again = f", again at {documents.clock(item.next_attempt_time, now())}" if item.HasField("next_attempt_time") else ""
+    again = f", again at {documents.clock(item.next_attempt_time, now)}" if item.HasField("next_attempt_time") else ""
     return [
         Segment(f"{item_glyph(state, look.glyphs)} {state.lower()}{label}", style),
         Segment(f"  {name_of(item)}", look.strong),
@@ -83,10 +84,10 @@ def _head(item: "Item", look: Look) -> Line:
     ]
 
 
-def _record(record: "TaskRecord", width: int, look: Look) -> list[Line]:
+def _record(record: "TaskRecord", width: int, look: Look, now: float) -> list[Line]:
     state = state_of(documents.outcome(record))
     label = f" ({plain(record.label)})" if record.label else ""
-    words = f"{label}, attempt {record.attempt}{_times(record.start_time, record.end_time)}"
+    words = f"{label}, attempt {record.attempt}{_times(record.start_time, record.end_time, now)}"
     head = [
         Segment(f"{item_glyph(state, look.glyphs)} ", item_style(state, look)),
         Segment(plain(record.step), look.strong),
@@ -98,8 +99,8 @@ def _record(record: "TaskRecord", width: int, look: Look) -> list[Line]:
     return [*lines, *_indented(_pretty(record.result_json), width, None)]
 
 
-def _attempt(attempt: "Attempt", width: int, look: Look) -> list[Line]:
-    words = f" attempt {attempt.attempt} failed in run {attempt.run}{_times(attempt.start_time, attempt.end_time)}"
+def _attempt(attempt: "Attempt", width: int, look: Look, now: float) -> list[Line]:
+    words = f" attempt {attempt.attempt} failed in run {attempt.run}{_times(attempt.start_time, attempt.end_time, now)}"
     head = [
         Segment(f"{look.glyphs.failed} ", look.statuses[Status.FAILED]),
         Segment(plain(attempt.step), look.strong),
@@ -127,11 +128,11 @@ def _indented(text: str, width: int, style: Style | None) -> list[Line]:
     return [[Segment(f"  {line}", style)] for line in wrapped(text, width - 2)] if text else []
 
 
-def _times(start: "Timestamp", end: "Timestamp") -> str:
+def _times(start: "Timestamp", end: "Timestamp", now: float) -> str:
     if not start.seconds:
         return ""
     took = documents.took(documents.seconds_of(end) - documents.seconds_of(start))
-    return f", {documents.clock(start, now())}, took {took}"
+    return f", {documents.clock(start, now)}, took {took}"
 
 
 def _pretty(text: str) -> str:

@@ -10,9 +10,10 @@ from rich.style import Style
 from milepost.common.text import width as cells_of
 from milepost.core.model import ItemState
 from milepost.tui import documents
+from milepost.tui.clock import clock_of
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
-from milepost.tui.widgets.cells import Line, cell, now, plain
+from milepost.tui.widgets.cells import Line, cell, plain
 from milepost.tui.widgets.composed import NotedList, Wanted
 from milepost.tui.widgets.item_looks import item_glyph, item_style
 from milepost.tui.windows import PAGE, ItemFilter, Window
@@ -127,7 +128,7 @@ class ItemList(NotedList):
         left = width - sum(cells_of(segment.text) for segment in columns)
         if not item.id and self._root_words and not item.HasField("failure"):
             return [*columns, cell(self._root_words, left, look.dim)]
-        return [*columns, *_tail(item, state, left, look)]
+        return [*columns, *_tail(item, state, left, look, clock_of(self).now())]
 
     # --- keys and mouse ---
 
@@ -154,11 +155,11 @@ def why_no_items(job: "Job") -> str:
     return "no items yet: the input is being read"
 
 
-def _tail(item: "Item", state: ItemState, cells: int, look: Look) -> Line:
+def _tail(item: "Item", state: ItemState, cells: int, look: Look, now: float) -> Line:
     """What went wrong, or the pipeline's own word for how it went."""
     segments: Line = []
     if state is ItemState.RETRY and item.HasField("next_attempt_time"):
-        text = f"again at {documents.clock(item.next_attempt_time, now())}  "
+        text = f"again at {documents.clock(item.next_attempt_time, now)}  "
         segments.append(cell(text, min(cells, len(text)), look.amber))
         cells -= len(text)
     if item.HasField("failure"):

@@ -61,7 +61,16 @@ class Items(Widget):
     """What is to be read for it says `want`; the answers come to the methods `show_…`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(digit), f"state({digit})", show=False, id=f"items.state_{digit}") for digit in range(len(CHIPS))),
+        *(
+            Binding(
+                str(digit),
+                f"state({digit})",
+                f"{state.capitalize() if state else 'All'} items",
+                show=False,
+                id=f"items.state_{digit}",
+            )
+            for digit, state in enumerate(CHIPS)
+        ),
         Binding("f", "next_failed", "Next failed item", id="items.next_failed", show=False),
         Binding("c", "error_class", "Only this class of error", id="items.error_class", show=False),
         Binding("L", "logs", "Log of the item", id="items.logs", show=False),

@@ -10,11 +10,12 @@ from textual.widget import Widget
 
 from milepost.common.text import width as cells_of
 from milepost.tui import documents, figures
+from milepost.tui.clock import clock_of
 from milepost.tui.rows import JobRow
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets import plots
-from milepost.tui.widgets.cells import Line, cell, now, plain
+from milepost.tui.widgets.cells import Line, cell, plain
 from milepost.tui.widgets.composed import ComposedLines, PlainLines
 from milepost.tui.widgets.lines import LineList
 
@@ -32,7 +33,7 @@ _PLOT_CELLS = 100
 Fact = tuple[str, str, Style | None]
 
 
-def facts(row: JobRow, look: Look) -> list[Fact]:
+def facts(row: JobRow, look: Look, now: float) -> list[Fact]:
     """What a person looks for first: (label, text, style)."""
     job = row.job
     found: list[Fact] = [
@@ -43,12 +44,12 @@ def facts(row: JobRow, look: Look) -> list[Fact]:
         ("failed", figures.count(job.counts.failed), look.statuses[Status.FAILED] if job.counts.failed else None),
         ("rate", figures.rate(job.progress.rate) if row.is_moving else figures.UNKNOWN, None),
         ("ETA", figures.seconds(_eta(job)), None),
-        ("retries", _retry_words(job), None),
+        ("retries", _retry_words(job, now), None),
         ("runs", _run_words(job), None),
         *_queue_fact(job),
         ("usage", "no usage reported", look.dim),
-        ("started", documents.clock(job.start_time, now()) or figures.UNKNOWN, None),
-        ("activity", documents.clock(job.activity_time, now()), None),
+        ("started", documents.clock(job.start_time, now) or figures.UNKNOWN, None),
+        ("activity", documents.clock(job.activity_time, now), None),
     ]
     return found
 
@@ -75,10 +76,10 @@ def _eta(job: "Job") -> float | None:
     return documents.seconds_of(job.progress.eta) if job.progress.HasField("eta") else None
 
 
-def _retry_words(job: "Job") -> str:
+def _retry_words(job: "Job", now: float) -> str:
     if not job.retry_count:
         return "none waits"
-    return f"{job.retry_count}, next {documents.clock(job.next_retry_time, now())}"
+    return f"{job.retry_count}, next {documents.clock(job.next_retry_time, now)}"
 
 
 def _run_words(job: "Job") -> str:
@@ -100,7 +101,7 @@ class Summary(PlainLines):
         look = look_of(self)
         return [
             [cell(label, _LABEL_CELLS, look.dim), cell(text, width - _LABEL_CELLS, style)]
-            for label, text, style in facts(self._row, look)
+            for label, text, style in facts(self._row, look, clock_of(self).now())
         ]
 
 
@@ -155,12 +156,12 @@ class Metrics(ComposedLines):
     def compose_lines(self, width: int) -> Sequence[Line]:
         if self._row is None:
             return ()
-        look = look_of(self)
-        lines = _fact_lines(self._row, width, look)
+        look, now = look_of(self), clock_of(self).now()
+        lines = _fact_lines(self._row, width, look, now)
         self._class_at = {}
         if self._metrics is None:
             return [*lines, [], [Segment(f"  {self.note}", look.dim)]]
-        lines += _throughput(self._metrics, width, look)
+        lines += _throughput(self._metrics, width, look, now)
         lines += _durations(self._metrics, width, look)
         lines += [[], [Segment("Attempts that failed", look.strong)]]
         for failure in self._metrics.failures:
@@ -182,9 +183,9 @@ class Metrics(ComposedLines):
         event.stop()
 
 
-def _fact_lines(row: JobRow, width: int, look: Look) -> list[Line]:
+def _fact_lines(row: JobRow, width: int, look: Look, now: float) -> list[Line]:
     """Side by side where two or three fit."""
-    found = facts(row, look)
+    found = facts(row, look, now)
     across = max(1, min(3, width // 34))
     each = width // across
     lines: list[Line] = []
@@ -196,7 +197,7 @@ def _fact_lines(row: JobRow, width: int, look: Look) -> list[Line]:
     return lines
 
 
-def _throughput(metrics: "GetJobMetricsResponse", width: int, look: Look) -> list[Line]:
+def _throughput(metrics: "GetJobMetricsResponse", width: int, look: Look, now: float) -> list[Line]:
     title = [Segment("Throughput", look.strong)]
     if not metrics.throughput:
         return [[], title, [Segment("  no task has been recorded yet", look.dim)]]
@@ -205,8 +206,8 @@ def _throughput(metrics: "GetJobMetricsResponse", width: int, look: Look) -> lis
     shown = plots.columns(rates, min(width - 4, _PLOT_CELLS))
     title.append(Segment(f"  tasks recorded over time, at most {figures.rate(max(rates))}", look.dim))
     rows = plots.tower_rows(shown, _TOWER_ROWS, look.glyphs)
-    first = documents.clock(metrics.throughput[0].start_time, now())
-    last = documents.clock(metrics.throughput[-1].start_time, now())
+    first = documents.clock(metrics.throughput[0].start_time, now)
+    last = documents.clock(metrics.throughput[-1].start_time, now)
     axis = f"{first}{last:>{max(0, len(shown) - len(first))}}" if len(shown) > len(first) + len(last) else first
     return [
         [],

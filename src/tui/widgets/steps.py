@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -11,11 +11,12 @@ from textual.message import Message
 from textual.widget import Widget
 
 from milepost.tui import documents, figures
+from milepost.tui.clock import clock_of
 from milepost.tui.parts import Part
 from milepost.tui.rows import JobRow
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
-from milepost.tui.widgets.cells import Line, cell, now, plain
+from milepost.tui.widgets.cells import Line, cell, plain
 from milepost.tui.widgets.click_line import ClickLine
 from milepost.tui.widgets.composed import NotedList
 from milepost.tui.widgets.lines import LineList
@@ -24,12 +25,21 @@ if TYPE_CHECKING:
     from milepost.v1.job_pb2 import Step
 
 Drawn = tuple[str, Style | None]
-Draw = Callable[["Step", Look, float], Drawn]
+
+
+class Times(NamedTuple):
+    """Unix seconds. `until`: when a step that has not ended was last going on."""
+
+    now: float
+    until: float
+
+
+Draw = Callable[["Step", Look, Times], Drawn]
 
 
 @dataclass(frozen=True)
 class Column:
-    """`draw` is given the step and until when it may have been going on; `from_width`: width of the table for it."""
+    """`from_width`: width of the table from which on it is shown."""
 
     title: str
     width: int
@@ -37,18 +47,18 @@ class Column:
     from_width: int = 0
 
 
-def _processed(step: "Step", _: Look, __: float) -> Drawn:
+def _processed(step: "Step", _: Look, __: Times) -> Drawn:
     counts = step.counts
     more = "" if counts.total_known else "+"
     return f"{figures.count(counts.processed)}/{figures.count(counts.total - counts.upstream)}{more}", None
 
 
-def _percent(step: "Step", _: Look, __: float) -> Drawn:
+def _percent(step: "Step", _: Look, __: Times) -> Drawn:
     return figures.percent(step.progress.percent), None
 
 
 def _number(read: Callable[["Step"], int], status: Status | None = None) -> Draw:
-    def draw(step: "Step", look: Look, __: float) -> Drawn:
+    def draw(step: "Step", look: Look, __: Times) -> Drawn:
         number = read(step)
         style = look.statuses[status] if status else None
         return figures.count(number), style if number else look.dim
@@ -56,21 +66,21 @@ def _number(read: Callable[["Step"], int], status: Status | None = None) -> Draw
     return draw
 
 
-def _rate(step: "Step", look: Look, __: float) -> Drawn:
+def _rate(step: "Step", look: Look, __: Times) -> Drawn:
     return figures.rate(step.progress.rate), None if step.progress.rate > 0 else look.dim
 
 
-def _eta(step: "Step", _: Look, __: float) -> Drawn:
+def _eta(step: "Step", _: Look, __: Times) -> Drawn:
     progress = step.progress
     return figures.seconds(progress.eta.seconds if progress.HasField("eta") else None), None
 
 
-def _took(step: "Step", _: Look, until: float) -> Drawn:
-    return figures.seconds(documents.step_seconds(step, until)), None
+def _took(step: "Step", _: Look, times: Times) -> Drawn:
+    return figures.seconds(documents.step_seconds(step, times.until)), None
 
 
-def _start(step: "Step", look: Look, __: float) -> Drawn:
-    return documents.clock(step.start_time, now()), look.dim
+def _start(step: "Step", look: Look, times: Times) -> Drawn:
+    return documents.clock(step.start_time, times.now), look.dim
 
 
 COLUMNS = (
@@ -121,7 +131,8 @@ class StepTable(NotedList):
     def draw(self, line: int, width: int) -> list[Segment]:
         assert self.row is not None
         look, step, job = look_of(self), self.steps[line], self.row.job
-        until = now() if self.row.is_moving else documents.seconds_of(job.activity_time)
+        now = clock_of(self).now()
+        times = Times(now, now if self.row.is_moving else documents.seconds_of(job.activity_time))
         columns, name_cells = columns_for(width)
         glyph, style = step_look(step, look, is_moving=self.row.is_moving)
         segments: Line = [
@@ -130,7 +141,7 @@ class StepTable(NotedList):
             cell(plain(step.name), name_cells, look.strong),
         ]
         for column in columns:
-            text, text_style = column.draw(step, look, until)
+            text, text_style = column.draw(step, look, times)
             segments += [Segment(" "), cell(text, column.width, text_style, right=True)]
         return segments
 

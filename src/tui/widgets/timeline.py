@@ -9,8 +9,9 @@ from textual.widget import Widget
 from milepost.common.text import safe, shorten
 from milepost.common.text import width as cells_of
 from milepost.tui import documents
+from milepost.tui.clock import clock_of
 from milepost.tui.theme import look_of
-from milepost.tui.widgets.cells import cell, now, plain
+from milepost.tui.widgets.cells import cell, plain
 from milepost.tui.widgets.composed import NotedList, Wanted
 from milepost.tui.widgets.lines import LineList
 
@@ -94,7 +95,7 @@ class Timeline(NotedList):
         client = f" ({safe(event.client)})" if event.client else ""
         segments = [
             Segment(f"{look.glyphs.cursor if line == self.cursor else ' '} ", look.accent),
-            Segment(f"{documents.clock(event.event_time, now())}  ", look.dim),
+            Segment(f"{documents.clock(event.event_time, clock_of(self).now())}  ", look.dim),
         ]
         if width >= 70:
             segments += [cell(f"{plain(event.by)}{client}", min(24, width // 5), look.dim), Segment(" ")]

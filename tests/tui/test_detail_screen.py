@@ -1,0 +1,54 @@
+"""A job on the whole screen of the real application: commands from its detail reach the daemon."""
+
+from pathlib import Path
+
+from milepost.core.model import JobState
+from milepost.tui.screens.job import JobScreen
+from milepost.tui.screens.jobs import JobsScreen
+from milepost.v1 import job_pb2
+from tests.support.in_process import InProcessDaemon
+from tests.support.tui import Ui, commands_of, insert, open_ui
+
+JOB = "j-aaaaaaaa"
+
+
+async def _open_job(ui: Ui) -> JobScreen:
+    ui.app.push_screen(JobScreen(JOB))
+    await ui.until(lambda: "network: No answer." in ui.text(), "the items of the job")
+    found = ui.app.screen
+    assert isinstance(found, JobScreen)
+    return found
+
+
+async def test_an_item_is_retried_from_its_card(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await insert(daemon, JOB, JobState.PAUSED, failed=2)
+    async with open_ui(daemon, tmp_path, size=(100, 30)) as ui:
+        await _open_job(ui)
+        await ui.press("f")
+        await ui.until(lambda: "> ✗ b" in ui.text(), "the cursor on the next failed item")
+        await ui.press("enter")
+        await ui.until(lambda: "(rule: default)" in ui.text(), "the card")
+        await ui.press("t")
+        await ui.until(lambda: any("runs 1 failed task again" in toast for toast in ui.toasts()), "a toast")
+        assert await commands_of(daemon, JOB) == ["RETRY"]
+
+
+async def test_the_report_is_copied(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await insert(daemon, JOB, JobState.PAUSED)
+    async with open_ui(daemon, tmp_path) as ui:
+        await _open_job(ui)
+        await ui.press("Y")
+        await ui.until(lambda: any("Copied the failure report" in toast for toast in ui.toasts()), "a toast")
+        assert ui.app.clipboard.startswith(f"# PAUSED: creators ({JOB})")
+        assert "## Failed items: 1" in ui.app.clipboard
+
+
+async def test_a_command_of_the_job_and_back_to_the_list(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await insert(daemon, JOB, JobState.PAUSED)
+    async with open_ui(daemon, tmp_path) as ui:
+        await _open_job(ui)
+        await ui.press("r")
+        await ui.until(lambda: ui.job(JOB).state == job_pb2.JOB_STATE_QUEUED, "that it goes on")
+        await ui.until(lambda: "queued" in ui.text(), "that the screen says so")
+        await ui.press("escape")
+        await ui.until(lambda: isinstance(ui.app.screen, JobsScreen), "the list")
