@@ -166,3 +166,34 @@ def action_parts(buttons: Sequence[Button], look: Look) -> list[Part]:
         style = tones[offer.tone]
         drawn.append(Part(f" [{label}]", style + _BOLD if button.offered.recommended else style, button.target))
     return drawn
+
+
+@dataclass(frozen=True)
+class _Hint:
+    """The bindings that it is of, their keys without settings, and what a click on it does."""
+
+    bindings: Sequence[str]
+    keys: Sequence[str]
+    word: str
+    action: str
+
+
+_HINTS = (
+    _Hint(("list.down", "list.up"), ("j", "k"), "move", ""),
+    _Hint(("jobs.mark",), ("space",), "mark", "mark"),
+    _Hint(("jobs.filter",), ("/",), "filter", "filter"),
+    _Hint(("jobs.attention",), ("!",), "attention", "attention"),
+    _Hint(("app.palette",), (":",), "command", "app.command_palette"),
+    _Hint(("app.help",), ("?",), "help", "app.help"),
+    _Hint(("app.quit",), ("q",), "quit", "app.quit"),
+)
+
+
+def hints(remapped: Mapping[str, str], look: Look) -> list[Part]:
+    """The keys that a person needs first. `remapped`: the setting `keys`."""
+    drawn = []
+    for hint in _HINTS:
+        keys = [remapped.get(binding, key).split()[0] for binding, key in zip(hint.bindings, hint.keys, strict=True)]
+        drawn.append(Part(f" {'/'.join(keys)}", look.accent, f"action:{hint.action}"))
+        drawn.append(Part(f" {hint.word} ", look.dim))
+    return drawn

@@ -4,6 +4,9 @@ import pytest
 
 from milepost.core.errors import Code, MilepostError
 from milepost.tui.keys import AREAS, area_of, is_key, keymap, known_bindings
+from milepost.tui.parts import _HINTS, hints
+from milepost.tui.status import UNICODE
+from milepost.tui.theme import THEMES, default_variables, make_look
 
 
 def refusal(wanted: dict[str, str]) -> MilepostError:
@@ -60,3 +63,17 @@ def test_what_is_a_key(key: str) -> None:
 @pytest.mark.parametrize("key", ["ctrl-p", "F13x", "hyperspace", "ctrl+", "contrl+k", ""])
 def test_what_is_no_key(key: str) -> None:
     assert not is_key(key)
+
+
+def test_hints_are_of_bindings_that_there_are() -> None:
+    named = {binding: key for hint in _HINTS for binding, key in zip(hint.bindings, hint.keys, strict=True)}
+    assert all(keymap({binding: key}) for binding, key in named.items())
+    assert all(key in {*known_bindings()[binding].split(), "/", "!", ":", "?"} for binding, key in named.items())
+
+
+def test_hints_show_keys_as_remapped() -> None:
+    colours = {**default_variables(THEMES[0]), "foreground": "white", "accent": "cyan"}
+    look = make_look(UNICODE, tuple(colours.items()), few_colours=False)
+    shown = "".join(part.text for part in hints({"jobs.filter": "ctrl+f f3", "list.up": "i"}, look))
+    assert " j/i move " in shown
+    assert " ctrl+f filter " in shown

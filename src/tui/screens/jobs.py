@@ -247,18 +247,7 @@ class JobsScreen(DetailingScreen):
         )
 
     def _paint_hints(self) -> None:
-        keys = [
-            ("j/k", "move", ""),
-            ("space", "mark", "mark"),
-            ("/", "filter", "filter"),
-            ("!", "attention", "attention"),
-        ]
-        keys += [(":", "command", "app.command_palette"), ("?", "help", "app.help"), ("q", "quit", "app.quit")]
-        look = self.milepost.look
-        hints = []
-        for key, word, action in keys:
-            hints += [parts.Part(f" {key}", look.accent, f"action:{action}"), parts.Part(f" {word} ", look.dim)]
-        self.query_one("#hints", ClickLine).show(hints)
+        self.query_one("#hints", ClickLine).show(parts.hints(self.milepost.settings.keys, self.milepost.look))
 
     def _each_second(self) -> None:
         store = self.milepost.store
