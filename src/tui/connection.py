@@ -32,6 +32,7 @@ class Connection:
         self._on_change = on_change
         self.link = Link(LinkState.CONNECTING, time.time())
         self.client: Client | None = None
+        self._caught_up = False
 
     async def run(self) -> None:
         await self._reach()
@@ -59,11 +60,11 @@ class Connection:
                 await asyncio.sleep(_AGAIN)
 
     async def _watch(self, client: Client) -> None:
-        greeted = False
+        greeted = self._caught_up = False
         self._store.begin_anew()
         async for update in client.watch():
             if isinstance(update, Disconnected):
-                greeted = False
+                greeted = self._caught_up = False
                 self._store.interrupt()
                 self._tell(LinkState.LOST, update.error.message)
                 continue
@@ -71,8 +72,8 @@ class Connection:
                 greeted = True
                 await self._greet(client)
             self._store.apply(update)
-            if self._store.complete:
-                self._settle()
+            self._caught_up = self._caught_up or update.caught_up
+            self._settle()
             self._on_change()
 
     async def _greet(self, client: Client) -> None:
@@ -82,7 +83,7 @@ class Connection:
         except MilepostError:
             return  # the watch tells of a daemon that is gone
         self.link = Link(
-            LinkState.LIVE if self._store.complete else LinkState.LOADING,
+            LinkState.LOADING,
             time.time(),
             daemon_version=info.version,
             total=sum(info.jobs_by_state.values()),
@@ -99,13 +100,13 @@ class Connection:
                     self._tell(LinkState.LOST, "The daemon does not answer.")
             else:
                 self.link = self.link.with_stats(stats)
-                if self._store.complete:
-                    self._settle()
+                self._settle()
                 self._on_change()
             await asyncio.sleep(_STATS)
 
     def _settle(self) -> None:
-        if self.link.state is not LinkState.LIVE:
+        """A daemon that answers is not enough: what is shown has to be of now."""
+        if self._caught_up and self.link.state is not LinkState.LIVE:
             self.link = self.link.settled(time.time())
 
     def _tell(self, state: LinkState, message: str) -> None:
