@@ -46,7 +46,7 @@ async def test_hostile_text_everywhere(daemon: InProcessDaemon, text: str) -> No
         await shown.until_seen("bug: ")
         _assert_clean(shown)
         await shown.press("down", "down", "down", "down", "enter")
-        await shown.until_seen("payload")
+        await shown.until_seen("fetch attempt 1 failed in run 1")
         _assert_clean(shown)
         shown.app.detail.open_tab(Tab.LOGS)
         await shown.until_seen("the end")

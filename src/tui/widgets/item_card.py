@@ -1,4 +1,4 @@
-"""Everything known of one item: payload, what each step made of it, and every attempt that failed."""
+"""Everything known of one item: every attempt that failed, what each step made of it, and its payload."""
 
 import json
 from collections.abc import Sequence
@@ -62,11 +62,11 @@ class ItemCard(ComposedLines):
         lines = [_head(item, look, now)]
         if item.HasField("failure") and not self.history.attempts:
             lines += _failure(item.failure, width, look)
-        lines += _block("payload", _pretty(item.payload_json), width, look)
-        for record in item.tasks:
-            lines += _record(record, width, look, now)
         for attempt in self.history.attempts:
             lines += _attempt(attempt, width, look, now)
+        for record in item.tasks:
+            lines += _record(record, width, look, now)
+        lines += _block("payload", _pretty(item.payload_json), width, look)
         return lines
 
 
