@@ -15,7 +15,7 @@ from tests.support.daemon import real_daemon
 
 ITEMS = 100_000
 #: DBOS steps a round: it is so much slower that a round would take an hour.
-DBOS_STEPS = 900
+DBOS_STEPS = 600
 
 
 async def one_step(effort: Effort) -> list[Row]:
@@ -39,7 +39,7 @@ async def one_step(effort: Effort) -> list[Row]:
 
 
 async def three_steps(effort: Effort) -> list[Row]:
-    count = effort.count(ITEMS // 3)
+    count = effort.count(ITEMS // 5)
     rates = await alternate(
         effort.rounds,
         {
@@ -56,7 +56,7 @@ async def three_steps(effort: Effort) -> list[Row]:
 
 
 async def sync_step(effort: Effort) -> list[Row]:
-    count = effort.count(ITEMS // 2)
+    count = effort.count(ITEMS // 4)
     rates = await alternate(
         effort.rounds,
         {
