@@ -33,6 +33,7 @@ class JobScreen(DetailingScreen):
 
     def on_mount(self) -> None:
         self.milepost.changes.subscribe(self, self._on_changes)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._paint())
         self._paint()
         self.query_one(JobDetail).focus_tab()
 
@@ -49,7 +50,7 @@ class JobScreen(DetailingScreen):
         elif not self.milepost.link.is_live:
             line.show([parts.Part(f" {self.milepost.link.state.value}: what you see is of before", look.amber)])
         else:
-            left = parts.action_parts(self.buttons(self._row), look)
+            left = parts.action_parts(self.buttons(self._row), look, self.size.width)
             line.show(left or [parts.Part(" nothing to do here: only details", look.dim)])
 
     def _on_changes(self, changes: Changes) -> None:

@@ -196,6 +196,7 @@ class JobsScreen(DetailingScreen):
 
     def _paint_all(self) -> None:
         self._rebuild_now()
+        self._show_detail()
         self._paint_hints()
 
     def _paint_lines(self) -> None:
@@ -479,5 +480,5 @@ class JobsScreen(DetailingScreen):
         if row is None or not self.milepost.link.is_live:
             line.show([])
             return
-        left = parts.action_parts(self.buttons(row), look)
+        left = parts.action_parts(self.buttons(row), look, self.size.width)
         line.show(left or [parts.Part(" nothing to do here: only details", look.dim)])
