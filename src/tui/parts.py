@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.style import Style
 
 from milepost.common.text import seconds_words
+from milepost.common.text import width as cells_of
 from milepost.tui import figures
 from milepost.tui.actions import Offered, Tone
 from milepost.tui.link import Link, LinkState
@@ -64,15 +65,16 @@ def header(
 
 
 def _link_parts(link: Link, store: JobStore, look: Look) -> list[Part]:
-    jobs = f"{len(store.rows):,}"
+    count = f"{len(store.rows):,}"
+    jobs = f"  {count} job{'' if count == '1' else 's'}"
     match link.state:
         case LinkState.LIVE:
-            return [Part(f"{look.glyphs.connected} live", look.statuses[Status.COMPLETED]), Part(f"  {jobs} jobs")]
+            return [Part(f"{look.glyphs.connected} live", look.statuses[Status.COMPLETED]), Part(jobs)]
         case LinkState.LOADING:
             total = f"/{link.total:,}" if link.total else ""
-            return [Part(f"{look.glyphs.connected} loading {jobs}{total}", look.accent)]
+            return [Part(f"{look.glyphs.connected} loading {count}{total}", look.accent)]
         case LinkState.LOST:
-            return [Part(f"{look.glyphs.disconnected} lost", look.amber), Part(f"  {jobs} jobs", look.dim)]
+            return [Part(f"{look.glyphs.disconnected} lost", look.amber), Part(jobs, look.dim)]
         case _:
             return [Part(f"{look.glyphs.disconnected} {link.state.value}", look.dim)]
 
@@ -150,22 +152,25 @@ class Button:
     busy: bool
 
 
-def action_parts(buttons: Sequence[Button], look: Look) -> list[Part]:
-    """Side by side, in the colour of what they do."""
+def action_parts(buttons: Sequence[Button], look: Look, width: int) -> list[Part]:
+    """Side by side, in the colour of what they do; without their signs where they would not fit."""
+    drawn = [_action_part(button, button.offered.offer.glyph, look) for button in buttons]
+    if look.glyphs is UNICODE and sum(cells_of(part.text) for part in drawn) <= width:
+        return drawn
+    return [_action_part(button, "", look) for button in buttons]
+
+
+def _action_part(button: Button, sign: str, look: Look) -> Part:
+    offer = button.offered.offer
     tones = {
         Tone.GO: look.statuses[Status.COMPLETED],
         Tone.CARE: look.statuses[Status.PAUSED],
         Tone.DANGER: look.statuses[Status.FAILED],
         Tone.PLAIN: look.strong,
     }
-    drawn = []
-    for button in buttons:
-        offer = button.offered.offer
-        sign = "…" if button.busy else offer.glyph if look.glyphs is UNICODE else ""
-        label = " ".join(piece for piece in (button.key, sign, offer.label) if piece)
-        style = tones[offer.tone]
-        drawn.append(Part(f" [{label}]", style + _BOLD if button.offered.recommended else style, button.target))
-    return drawn
+    label = " ".join(piece for piece in (button.key, "…" if button.busy else sign, offer.label) if piece)
+    style = tones[offer.tone]
+    return Part(f" [{label}]", style + _BOLD if button.offered.recommended else style, button.target)
 
 
 @dataclass(frozen=True)
