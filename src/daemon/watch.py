@@ -76,12 +76,15 @@ class _Subscription:
     shown: set[str] = field(default_factory=set)
     dismissed: set[str] = field(default_factory=set)
 
-    def mark(self, job_ids: Iterable[str], revision: int) -> None:
-        self.dirty.update(dict.fromkeys(job_ids))
+    def mark(self, job_ids: Mapping[str, None], revision: int) -> None:
+        self.dirty.update(job_ids)
         self.covered = max(self.covered, revision)
         self.wake.set()
 
     def take(self, limit: int) -> list[str]:
+        if len(self.dirty) <= limit:
+            taken, self.dirty = list(self.dirty), {}
+            return taken
         taken = list(self.dirty)[:limit]
         for job_id in taken:
             del self.dirty[job_id]
@@ -164,8 +167,9 @@ class Hub:
         moved = await self._moved(updates)
         for chunk in _chunks(sorted(moved)):
             await self._refresh(chunk)
+        changed = dict.fromkeys(dirty | moved)
         for subscription in self._subscriptions:
-            subscription.mark(dirty | moved, revision)
+            subscription.mark(changed, revision)
 
     async def _moved(self, updates: Mapping[str, Update | None]) -> set[str]:
         """Other jobs whose place in the queue changed with these."""
@@ -289,7 +293,7 @@ class Hub:
             taken = subscription.take(CHUNK)
             # Before the next wait: what comes then is not in this message.
             token = self.token(subscription.covered) if not subscription.dirty else ""
-            known = {job_id: self._latest.get(job_id) for job_id in taken if job_id in self._latest}
+            known = self._latest.known(taken)
             missing = [job_id for job_id in taken if job_id not in known]
             if missing:
                 known |= await self._refresh(missing)
@@ -310,8 +314,9 @@ class _Cache:
         self._updates: OrderedDict[str, Update | None] = OrderedDict()
         self._bytes = 0
 
-    def __contains__(self, job_id: str) -> bool:
-        return job_id in self._updates
+    def known(self, job_ids: Iterable[str]) -> dict[str, Update | None]:
+        updates = self._updates
+        return {job_id: updates[job_id] for job_id in job_ids if job_id in updates}
 
     def get(self, job_id: str) -> Update | None:
         return self._updates.get(job_id)
