@@ -1,11 +1,13 @@
 """The application: what all screens share, and nothing about jobs."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider, SearchIcon
@@ -105,10 +107,23 @@ class MilepostApp(App[None]):
     def get_default_screen(self) -> Screen[None]:
         return JobsScreen()
 
+    async def on_event(self, event: events.Event) -> None:
+        """What is pasted may come from a job: without control characters, which a field would show as they are."""
+        if isinstance(event, events.Paste):
+            event.text = "".join(letter for letter in event.text if letter.isprintable() or letter == "\n")
+        await super().on_event(event)
+
     def on_mount(self) -> None:
         self._tell_problem(self.memory.problem)
+        if not self.is_headless:
+            self.set_interval(1.0, self._end_without_terminal)
         # The connection loads grpc, which costs more than the first paint: that comes first.
         self.call_after_refresh(self._connect)
+
+    def _end_without_terminal(self) -> None:
+        """Not everybody passes SIGHUP on, and Textual would read the end of its input over and over."""
+        if not os.isatty(0):
+            self.exit()
 
     def _connect(self) -> None:
         self.run_worker(self._follow(), name="connection", exclusive=True, group="connection")
@@ -153,7 +168,6 @@ class MilepostApp(App[None]):
     def action_reconnect(self) -> None:
         """At once, for a person who does not want to wait; otherwise it comes back by itself."""
         if not self.link.is_live:
-            self.store.expect_everything()
             self._connect()
 
     # --- what a person chooses ---
@@ -180,6 +194,12 @@ class MilepostApp(App[None]):
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(placeholder="A command, or the name or id of a job"))
+
+    def refresh_css(self, animate: bool = True) -> None:
+        super().refresh_css(animate)
+        if self.screen_stack and isinstance(self.screen, CommandPalette):
+            # Textual leaves out its own screens, so that the palette kept the theme in which it was opened.
+            self.stylesheet.update(self.screen, animate=animate)
 
     def search_themes(self) -> None:
         from milepost.tui.palette import Themes

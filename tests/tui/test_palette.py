@@ -79,8 +79,11 @@ async def test_a_column_is_hidden_and_shown(daemon: InProcessDaemon, tmp_path: P
 async def test_a_theme_is_seen_while_it_is_chosen(daemon: InProcessDaemon, tmp_path: Path) -> None:
     async with open_ui(daemon, tmp_path) as ui:
         before = ui.app.theme
+        await shown(ui, "Theme")
+        dark = ui.app.screen.query_one(CommandList).background_colors
         await shown(ui, "Theme milepost-light", *"theme milepost-light")
         await ui.until(lambda: ui.app.theme == "milepost-light", "previewed")
+        await ui.until(lambda: ui.app.screen.query_one(CommandList).background_colors != dark, "the palette as well")
         await ui.press("escape")
         await ui.until(lambda: ui.app.theme == before, "as it was")
         await shown(ui, "Theme milepost-light", *"theme milepost-light")
