@@ -234,15 +234,16 @@ async def test_a_window_that_shrinks_and_grows_is_never_blank(daemon: RealDaemon
 
 
 async def test_with_its_terminal_the_process_ends_and_the_job_goes_on(daemon: RealDaemon, held: job_pb2.Job) -> None:
-    async with real_terminal(daemon.folder, daemon.environment, 80, 24) as terminal:
-        await terminal.type_line(TUI)
-        await terminal.wait_shown(held.id)
-        processes = await terminal.processes()
-        assert any("tui" in process.cmdline() for process in processes)
+    for shell_before in ("true", "trap '' HUP"):  # not every shell passes SIGHUP on
+        async with real_terminal(daemon.folder, daemon.environment, 80, 24) as terminal:
+            await terminal.type_line(f"{shell_before}; {TUI}")
+            await terminal.wait_shown(held.id)
+            processes = await terminal.processes()
+            assert any("tui" in process.cmdline() for process in processes)
 
-        await terminal.vanish()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
-        assert not alive
-        assert state_of(await daemon.job(held.id)) is JobState.RUNNING
-        daemon.gate.touch()
-        await daemon.wait_state(held.id, JobState.COMPLETED)
+            await terminal.vanish()
+            _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+            assert not alive
+            assert state_of(await daemon.job(held.id)) is JobState.RUNNING
+    daemon.gate.touch()
+    await daemon.wait_state(held.id, JobState.COMPLETED)
