@@ -297,8 +297,8 @@ class Hub:
             missing = [job_id for job_id in taken if job_id not in known]
             if missing:
                 known |= await self._refresh(missing)
-            gone = [job_id for job_id in taken if job_id in known and known[job_id] is None]
-            parts = list(_messages(subscription, [update for job_id in taken if (update := known.get(job_id))]))
+            gone = [job_id for job_id, update in known.items() if update is None]
+            parts = list(_messages(subscription, [update for update in known.values() if update is not None]))
             if deleted := [job_id for job_id in gone if subscription.dismisses(job_id)]:
                 parts.append(pb.WatchJobsResponse(deleted=deleted).SerializeToString())
             for part in parts[:-1]:
