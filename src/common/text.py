@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
 #: (glyph, colour) by state. The glyph and the word say it without colour too.
 STATE_LOOKS: Mapping[str, tuple[str, str]] = {
@@ -19,11 +20,16 @@ STATE_LOOKS: Mapping[str, tuple[str, str]] = {
 
 
 def safe(text: str, keep: str = "") -> str:
-    """Text from a job, with control characters (also those that turn the direction of writing) escaped."""
+    """Text from a job, with control characters (also those that turn the direction of writing) escaped.
+
+    What only chooses between two looks of a letter goes: terminals do not agree how wide the letter is then.
+    """
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        letter if letter in keep or unicodedata.category(letter) not in _UNSAFE else _escaped(letter) for letter in text
+        letter if letter in keep or unicodedata.category(letter) not in _UNSAFE else _escaped(letter)
+        for letter in text
+        if letter not in _SELECTORS
     )
 
 
@@ -33,6 +39,7 @@ def safe_lines(text: str) -> str:
 
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_SELECTORS = "\ufe0e\ufe0f"
 
 
 def _escaped(letter: str) -> str:
@@ -60,8 +67,11 @@ def shorten(text: str, cells: int) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
 def _cells(letter: str) -> int:
-    return 0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+    from rich.cells import get_character_cell_size  # most text is ASCII
+
+    return get_character_cell_size(letter)
 
 
 def seconds_words(seconds: float) -> str:

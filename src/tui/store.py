@@ -56,10 +56,6 @@ class JobStore:
         if update.caught_up:
             self._settle()
 
-    def expect_everything(self) -> None:
-        """A watch begins anew: what it does not tell of again has gone meanwhile."""
-        self._told = set()
-
     def take_changes(self) -> Changes:
         taken, self._changes = self._changes, Changes()
         return taken

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from milepost.common.text import safe, safe_lines
 from milepost.core.errors import Code, MilepostError
 from milepost.tui.actions import TYPE_THE_COUNT, Asks, Offered, Plan, offer_of, offered, offered_one, plan
 from milepost.tui.parts import Button
 from milepost.tui.rows import JobRow
-from milepost.tui.screens.dialogs import Choice, ChoiceDialog, ConfirmDialog, Question
+from milepost.tui.screens.dialogs import Choice, ChoiceDialog, ConfirmDialog, Question, brief
 
 if TYPE_CHECKING:
     from milepost.tui.app import MilepostApp
@@ -91,7 +90,7 @@ class CommandScreen(Screen[None]):
 
     def complain(self, error: MilepostError) -> None:
         """Stays until it is read."""
-        text = safe_lines(f"{error.message}\n{error.remedy}".strip())
+        text = brief(f"{error.message}\n{error.remedy}".strip(), 600)
         self.notify(text, title="Not done", severity="error", timeout=STICKY, markup=False)
 
     def action_key(self, name: str) -> None:
@@ -114,7 +113,7 @@ class CommandScreen(Screen[None]):
     async def _on_one(self, row: JobRow, commands: Sequence[str]) -> None:
         one = offered_one(row, commands)
         if not one.allowed:
-            self.notify(one.refusal, title=f"Cannot {one.offer.label.lower()}", severity="warning", markup=False)
+            self.notify(brief(one.refusal), title=f"Cannot {one.offer.label.lower()}", severity="warning", markup=False)
         elif (
             len(commands) > 1 and one.offer.asks is not Asks.NOTHING and "RESTART" in commands
         ) or one.offer.asks is Asks.STEP:
@@ -123,14 +122,14 @@ class CommandScreen(Screen[None]):
             await self._send(row.job.id, one.offer.command)
 
     async def _confirmed(self, row: JobRow, one: Offered) -> bool:
-        title = f"{one.offer.label}: {safe(row.job.id)} {safe(row.job.name[:200])}"
+        title = f"{one.offer.label}: {row.job.id} {row.job.name}"
         consequence = f"It {one.effect}."
         question = Question(title, consequence, one.offer.label, one.offer.keep)
         return await self.app.push_screen_wait(ConfirmDialog(question))
 
     async def _choose_restart(self, row: JobRow) -> None:
         choices = restart_choices(row)
-        title = f"Restart {safe(row.job.id)} {safe(row.job.name[:200])}"
+        title = f"Restart {row.job.id} {row.job.name}"
         chosen = await self.app.push_screen_wait(ChoiceDialog(title, "Leave it as it is", choices))
         if chosen:
             command, _, step = chosen.partition(":")
@@ -142,8 +141,8 @@ class CommandScreen(Screen[None]):
         except MilepostError as error:
             self.complain(error)
         else:
-            title = f"{offer_of(command).label}: {safe(job_id)}"
-            self.notify(safe_lines(message), title=title, markup=False)
+            title = brief(f"{offer_of(command).label}: {job_id}")
+            self.notify(brief(message), title=title, markup=False)
 
     async def _sent(self, job_id: str, command: str, step: str = "", item_keys: tuple[str, ...] = ()) -> str:
         from milepost.tui.requests import Order  # loaded with the connection
@@ -207,7 +206,7 @@ def restart_choices(row: JobRow) -> list[Choice]:
         if one.offer.asks is Asks.STEP:
             names = [step.name for step in row.job.steps]
             effect = "archives the records from there on and runs those steps again"
-            choices += [Choice(f"{one.offer.command}:{name}", f"From {safe(name)}", effect) for name in names]
+            choices += [Choice(f"{one.offer.command}:{name}", f"From {name}", effect) for name in names]
         else:
             choices.append(Choice(one.offer.command, one.offer.label, one.effect))
     return choices

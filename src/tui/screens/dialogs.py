@@ -16,6 +16,14 @@ from milepost.tui.clock import clock_of
 
 #: Seconds in which a key that was meant for the list before confirms nothing.
 _TOO_SOON = 0.3
+#: Letters of a text that are shown: with more of them the answers would have no room.
+_LETTERS = 300
+
+
+def brief(text: str, letters: int = _LETTERS) -> str:
+    """Text from outside made harmless, and no longer than a dialog or a toast has room for."""
+    shown = safe_lines(text[: letters + 1])
+    return shown if len(shown) <= letters else f"{shown[: letters - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,8 @@ class ConfirmDialog(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         question = self.question
         with Vertical(classes="dialog"):
-            yield Static(safe_lines(question.title), classes="dialog-title", markup=False)
-            yield Static(safe_lines(question.consequence), classes="dialog-text", markup=False)
+            yield Static(brief(question.title), classes="dialog-title", markup=False)
+            yield Static(brief(question.consequence), classes="dialog-text", markup=False)
             if question.count:
                 yield Static(f"Type {question.count} and press Enter:", markup=False)
                 yield Input(id="count", compact=True, restrict=r"[0-9]*", max_length=9)
@@ -103,10 +111,9 @@ class ChoiceDialog(ModalScreen[str]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(safe_lines(self.title_text), classes="dialog-title", markup=False)
-            options = [Option(self.keep, id="")]
-            options += [Option(_option_text(choice), id=choice.id) for choice in self.choices]
-            yield OptionList(*options, markup=False, compact=True)
+            yield Static(brief(self.title_text), classes="dialog-title", markup=False)
+            options = [self.keep, *(_option_text(choice) for choice in self.choices)]
+            yield OptionList(*map(Option, options), markup=False, compact=True)
 
     def on_mount(self) -> None:
         options = self.query_one(OptionList)
@@ -123,9 +130,9 @@ class ChoiceDialog(ModalScreen[str]):
         self.query_one(OptionList).action_cursor_up()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(event.option.id or "")
+        line = event.option_index
+        self.dismiss(self.choices[line - 1].id if line else "")
 
 
 def _option_text(choice: Choice) -> str:
-    label = safe_lines(choice.label)
-    return f"{label}: {safe_lines(choice.effect)}" if choice.effect else label
+    return brief(f"{choice.label}: {choice.effect}" if choice.effect else choice.label)
