@@ -1,7 +1,7 @@
 """The tab of items: grid, list and card of a real daemon's job."""
 
 from milepost.core.definition import RetryPolicy
-from milepost.core.model import JobState
+from milepost.core.model import JobState, ReportKind
 from milepost.v1 import job_pb2
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon
@@ -149,3 +149,12 @@ async def test_the_card_of_a_job_without_items(daemon: InProcessDaemon) -> None:
         await shown.until_seen("(the job)", "network: No answer.")
         await shown.press("enter")
         await shown.until_seen("✗ failed  (the job)  at plan", "(rule: default)")
+
+
+async def test_a_line_that_is_cut_says_so_beside_the_scrollbar(daemon: InProcessDaemon) -> None:
+    job = await mixed_job(daemon, [f"row-{number}" for number in range(100)])
+    long = factories.failure("bug", message="word " * 100)
+    await daemon.report(job, factories.report(ReportKind.FAILED, 1, 5, failure=long))
+    async with shown_detail(daemon, job.id, size=(80, 20)) as shown:
+        await shown.until_seen("bug: word")
+        assert shown.line_with("bug: word")[:79].endswith("…")

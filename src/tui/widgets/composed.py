@@ -30,6 +30,11 @@ class Wanted(Message):
 class NotedList(LineList):
     """Instead of lines it shows a note, so that it is never blank."""
 
+    # The scrollbar has its column always, so that lines are as wide with it as without.
+    DEFAULT_CSS = """
+    NotedList { scrollbar-gutter: stable; }
+    """
+
     def __init__(self, note: str = "loading …", *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__(id=id)
         self._note = note
@@ -50,7 +55,7 @@ class NotedList(LineList):
         return super().render_line(y) if self.count else self._note_line(y)
 
     def _note_line(self, y: int) -> Strip:
-        look, width = look_of(self), self.size.width
+        look, width = look_of(self), self._width
         lines = wrapped(self._note, max(4, width - 4))
         text = f"  {lines[y]}" if y < len(lines) else ""
         style = look.statuses[Status.FAILED] if self._note_failed else look.dim
@@ -75,7 +80,7 @@ class ComposedLines(NotedList):
         raise NotImplementedError
 
     def recompose_lines(self) -> None:
-        width = self.size.width
+        width = self.line_width
         if not width:
             return
         before, self._lines = self._lines, self.compose_lines(width)
@@ -88,7 +93,7 @@ class ComposedLines(NotedList):
                 self.repaint_line(line)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as every handler
-        if self.size.width != self._composed_for:
+        if self.line_width != self._composed_for:
             self.recompose_lines()
 
     def draw(self, line: int, width: int) -> list[Segment]:  # noqa: ARG002 - composed for this width
@@ -96,7 +101,11 @@ class ComposedLines(NotedList):
 
 
 class PlainLines(ComposedLines, can_focus=False):
-    """Lines without a cursor."""
+    """Lines without a cursor; what does not fit below is not to be seen."""
+
+    DEFAULT_CSS = """
+    PlainLines { scrollbar-gutter: auto; overflow-y: hidden; }
+    """
 
     def _line_style(self, line: int) -> Style:  # noqa: ARG002 - all alike
         return self._style

@@ -61,6 +61,7 @@ class LineList(ScrollView, can_focus=True):
         self.cursor = 0
         self._hover = -1
         self._style = Style()
+        self._width = 0
 
     def draw(self, line: int, width: int) -> list[Segment]:
         """The line's segments, without control characters; they are cut or padded to `width` cells."""
@@ -97,15 +98,20 @@ class LineList(ScrollView, can_focus=True):
             # Forced: the scrollbar, without which there is no scrolling, comes with the next layout only.
             self.scroll_to(y=to, animate=False, force=True, immediate=True)
 
+    @property
+    def line_width(self) -> int:
+        """Cells of a line: `size` counts the scrollbar too."""
+        return self.scrollable_content_region.width
+
     # --- drawing ---
 
     def render_lines(self, crop: Region) -> list[Strip]:
         # Once for all lines: Textual computes it at each access, which was 40 % of the time of a repaint.
-        self._style = self.rich_style
+        self._style, self._width = self.rich_style, self.line_width
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        line, width = self.scroll_offset.y + y, self.size.width
+        line, width = self.scroll_offset.y + y, self._width
         if line >= self.count:
             return Strip.blank(width, self._style)
         strip = Strip(self.draw(line, width)).adjust_cell_length(width, self._style)

@@ -115,11 +115,11 @@ class StepGrid(NotedList):
     @property
     def _name_cells(self) -> int:
         longest = max((cells_of(plain(step.name)) for step in self._job.steps), default=0) if self._job else 0
-        return min(longest, _NAME_CELLS, max(4, self.size.width // 4))
+        return min(longest, _NAME_CELLS, max(4, self.line_width // 4))
 
     @property
     def _cells_wide(self) -> int:
-        return min(MOST_CELLS, self.size.width - self._name_cells - _counts_cells(self.size.width) - 3)
+        return min(MOST_CELLS, self.line_width - self._name_cells - _counts_cells(self.line_width) - 3)
 
     # --- keys and mouse ---
 

@@ -179,7 +179,7 @@ class Steps(Widget):
         return self.table
 
     def on_resize(self) -> None:
-        width = self.size.width
+        width = self.size.width - 1  # the scrollbar's
         columns, name_cells = columns_for(width)
         titles = [" " * _GUTTER, "STEP".ljust(name_cells)]
         titles += [f" {column.title:>{column.width}}" for column in columns]
