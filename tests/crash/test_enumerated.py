@@ -1,10 +1,12 @@
 """A kill before and after edges, by `MILEPOST_CRASH_PROFILE`.
 
-Not set: those where the outcome of a task is on its way to the record, or a run comes and goes: what fits into a run of
-all tests. `quick`: every edge, at the first passing in the quickest scenario, and at the last one in the slower
-scenarios for those named before. `long`: every edge at every passing in every scenario.
+Not set: what fits into a run of all tests. The edges where the outcome of a task is on its way to the record, or a run
+comes and goes, at the first passing in the quickest scenario; and one place of each process at the last passing of the
+journey, after pause, resume and restart. `quick`: every edge at the first passing, and each edge on the way to the
+record at the last one of the journey too. `long`: every edge at every passing in every scenario.
 """
 
+import asyncio
 import fcntl
 import json
 import os
@@ -33,6 +35,14 @@ ON_THE_WAY = (
     "channel.write",
     "artefacts.rename",
 )
+#: One place of each process for the end of a journey, where nothing else is tried.
+AT_THE_END = ("daemon.store.commit:before", "runner.link.write:after", "worker.channel.write:before")
+
+
+async def record() -> Passings:
+    """Plays each scenario without a kill, all at a time."""
+    drills = await asyncio.gather(*map(play, SCENARIOS))
+    return {name: drill.passed for name, drill in zip(SCENARIOS, drills, strict=True)}
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +54,7 @@ def passings(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Passin
         fcntl.flock(lock, fcntl.LOCK_EX)
         file = folder / "passings.json"
         if not file.exists():
-            import asyncio
-
-            file.write_text(json.dumps({name: asyncio.run(play(name)).passed for name in SCENARIOS}))
+            file.write_text(json.dumps(asyncio.run(record())))
         recorded: Passings = json.loads(file.read_text())
         return recorded
 
@@ -61,7 +69,7 @@ def kills(recorded: Passings, name: str, phase: str) -> Iterator[tuple[str, Kill
                 yield from ((scenario, Kill(place, number)) for number in range(1, recorded[scenario][place] + 1))
             continue
         yield scenarios[0], Kill(place, 1)
-        if name in ON_THE_WAY and "journey" in scenarios:
+        if (name in ON_THE_WAY if PROFILE else place in AT_THE_END) and "journey" in scenarios:
             yield "journey", Kill(place, recorded["journey"][place])
 
 
