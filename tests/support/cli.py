@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.daemon import ROOT
+from tests.support.daemon import ROOT, RealDaemon
 from tests.support.wait import DEADLINE, wait_until
 
 
@@ -79,3 +79,13 @@ async def start_cli(environment: dict[str, str], *arguments: str, cwd: str | os.
 
 async def run_cli(environment: dict[str, str], *arguments: str, cwd: str | os.PathLike[str] = "/") -> Finished:
     return await (await start_cli(environment, *arguments, cwd=cwd)).end()
+
+
+class Cli:
+    """Verbs that speak to this daemon."""
+
+    def __init__(self, daemon: RealDaemon) -> None:
+        self.daemon = daemon
+
+    async def __call__(self, *arguments: str) -> Finished:
+        return await run_cli(self.daemon.environment, *arguments)
