@@ -90,6 +90,9 @@ def test_the_tag_of_a_line_names_step_and_item() -> None:
     alone = tag_of("[rows] text")
     assert alone is not None
     assert (alone.step, alone.key) == ("rows", "")
+    failed = tag_of("milepost: fetch row 7 failed, attempt 2: network: No answer.")
+    assert failed is not None
+    assert (failed.step, failed.key, failed.text) == ("fetch", "row 7", "milepost: ")
     assert tag_of("plain [fetch a] text") is None
 
 

@@ -9,12 +9,14 @@ MOST_LINES = 20_000
 MOST_LETTERS = 8_000_000
 _SLACK = 1.1
 #: As the SDK and command steps write it before each line: `[step key] `.
-_TAG = re.compile(r"\[([^\s\]]+)(?: ([^\n]{1,400}?))?\] ")
+_TAG = re.compile(r"(\[([^\s\]]+)(?: ([^\n]{1,1100}?))?\] )")
+#: As the runner writes it when an attempt has failed.
+_FAILED = re.compile(r"(milepost: )(\S+) (.{1,1100}?) failed, attempt [0-9]+: ")
 
 
 @dataclass(frozen=True)
 class Tag:
-    """`text`: as it stands in the line."""
+    """`text`: what stands in the line before its own words."""
 
     text: str
     step: str
@@ -22,9 +24,9 @@ class Tag:
 
 
 def tag_of(line: str) -> Tag | None:
-    """What is printed before a line by a task; None where a line has none."""
-    match = _TAG.match(line)
-    return Tag(match[0], match[1], match[2] or "") if match else None
+    """Whose line it is; None where nothing says it."""
+    match = _TAG.match(line) or _FAILED.match(line)
+    return Tag(match[1], match[2], match[3] or "") if match else None
 
 
 def tagged(key: str) -> str:
