@@ -93,6 +93,7 @@ async def test_each_end_of_a_command_has_its_class(daemon: FakeDaemon, folder: P
         ("echo", "nul \0 inside", "corrupt_source"),
         ("echo", "x" * 200_000, "corrupt_source"),
     ],
+    ids=["absent", "nul", "long"],  # an id is in the environment of the runner, and that has its limits
 )
 async def test_what_cannot_be_started(
     daemon: FakeDaemon, start_runner: Start, command: str, line: str, error_class: str
@@ -113,6 +114,7 @@ async def test_what_cannot_be_started(
         (b"one\n" + b"x" * 200_000, "Line 2 of the input is longer than 131,072 bytes."),
         (None, "The copy of the input cannot be read: No such file or directory."),
     ],
+    ids=["not UTF-8", "long", "gone"],
 )
 async def test_an_input_that_is_not_lines(
     daemon: FakeDaemon, folder: Path, start_runner: Start, content: bytes | None, message: str
