@@ -161,6 +161,11 @@ def columns_for(width: int, chosen: Sequence[str] = ()) -> list[tuple[Column, in
 class JobTable(LineList):
     """Draws the jobs that `row_at` gives by line; `is_marked` tells which a person chose."""
 
+    # As wide with a scrollbar as without, so that columns stay below their titles.
+    DEFAULT_CSS = """
+    JobTable { scrollbar-gutter: stable; }
+    """
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__(id=id)
         self.row_at: Callable[[int], JobRow | None] = lambda _: None
@@ -197,7 +202,7 @@ class JobTableHead(Widget):
     """The titles; a click sorts."""
 
     DEFAULT_CSS = """
-    JobTableHead { height: 1; background: $background; }
+    JobTableHead { height: 1; background: $background; padding-right: 1; }
     """
 
     class Chosen(Message):
