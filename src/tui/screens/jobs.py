@@ -404,10 +404,14 @@ class JobsScreen(DetailingScreen):
             self.paint_actions()
 
     def action_back(self) -> None:
-        """One thing less: the toasts, the filter's focus, marks, then the filter and the statuses."""
+        """One thing less: the filter's focus, the toasts, the detail, marks, then the filter and the statuses."""
         field = self.query_one("#filter", Input)
         if self.app.screen.focused is field:
             self.table.focus()
+        elif self.query("Toast"):
+            self.app.clear_notifications()
+        elif self.detail_is_open:
+            self._close_detail()
         elif self.view.marks:
             self.view.marks.clear()
             self._paint_marks()
@@ -453,6 +457,9 @@ class JobsScreen(DetailingScreen):
 
     def on_job_detail_closed(self, event: "JobDetail.Closed") -> None:
         event.stop()
+        self._close_detail()
+
+    def _close_detail(self) -> None:
         if self._detail is not None:
             self._detail.remove_class("open")
             self._detail.show(None)
