@@ -73,9 +73,8 @@ class Outbox:
     ) -> None:
         self._begin_behind_reports_of(ref.item)
         outgoing = self._room(_ENTRY_OVERHEAD + _size(children))
-        outgoing.batch.children.add(
-            task=ref.message(), enumeration=enumeration, first_position=first, children=_messages(children)
-        )
+        chunk = outgoing.batch.children.add(task=ref.message(), enumeration=enumeration, first_position=first)
+        _add_children(chunk, children)
         outgoing.on_durable.append(on_durable)
         self._wake()
 
@@ -150,7 +149,7 @@ def _fill(report: pb.Report, ref: Ref, result: Result) -> None:
     if result.failure is not None:
         report.failure.CopyFrom(result.failure)
     if result.children:
-        report.children.extend(_messages(result.children))
+        _add_children(report, result.children)
     report.enumeration = result.enumeration
     report.enumerated = result.enumerated
 
@@ -170,5 +169,8 @@ def _size(children: Children | None) -> int:
     return sum(_ENTRY_OVERHEAD + len(key) + len(payload) for key, payload in children) if children else 0
 
 
-def _messages(children: Children) -> list[pb.Child]:
-    return [pb.Child(key=key, payload_json=payload) for key, payload in children]
+def _add_children(message: pb.Report | pb.Children, children: Children) -> None:
+    add = message.children.add
+    for key, payload in children:
+        child = add()
+        child.key, child.payload_json = key, payload

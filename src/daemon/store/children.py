@@ -119,8 +119,7 @@ def duplicate_key(definition: PipelineDefinition, children: Sequence[Child]) -> 
     return None
 
 
-@dataclass(frozen=True)
-class _New:
+class _New(NamedTuple):
     id: int
     position: int
     key: str
