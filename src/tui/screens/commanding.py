@@ -205,7 +205,7 @@ def restart_choices(row: JobRow) -> list[Choice]:
             continue
         if one.offer.asks is Asks.STEP:
             names = [step.name for step in row.job.steps]
-            effect = "archives the records from there on and runs those steps again"
+            effect = "archives the records from there on"
             choices += [Choice(f"{one.offer.command}:{name}", f"From {name}", effect) for name in names]
         else:
             choices.append(Choice(one.offer.command, one.offer.label, one.effect))
