@@ -208,8 +208,9 @@ def _write(
     deltas: Deltas,
 ) -> None:
     first = definition.line_of_children(ref.step)
-    step, open_state = (ref.step, ItemState.SUCCEEDED) if first is None else (first.position, ItemState.PENDING)
+    step, standing = (ref.step, ItemState.SUCCEEDED) if first is None else (first.position, ItemState.PENDING)
     skips = first is not None
+    here, aside = (standing.value, ""), (ItemState.SKIPPED.value, DUPLICATE)
     changed = tx.execute(_QUERIES.by_ids, {"job": sequence, "items": rows.dump(plan.changed)}).fetchall()
     _remove(tx, sequence, definition, changed, "have changed and start anew", now, deltas)
     tx.executemany(_QUERIES.meet_again, [(enumeration, position, sequence, item) for position, item in plan.met])
@@ -225,7 +226,7 @@ def _write(
                 new.key,
                 new.payload_json,
                 step,
-                *((ItemState.SKIPPED.value, DUPLICATE) if new.skipped and skips else (open_state.value, "")),
+                *(aside if new.skipped and skips else here),
                 enumeration,
             )
             for new in plan.new
