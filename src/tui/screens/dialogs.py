@@ -46,6 +46,9 @@ class ConfirmDialog(ModalScreen[bool]):
         Binding("left,right", "app.focus_next", "Other button", show=False, id="dialog.other"),
     ]
 
+    #: Where there is no room for both answers side by side.
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "narrow"), (60, "wide")]  # noqa: RUF012 - as Screen
+
     def __init__(self, question: Question) -> None:
         super().__init__()
         self.question = question
