@@ -125,18 +125,16 @@ class Feed:
         room = min(PAGE_TASKS, WINDOW_TASKS - len(self._held))
         if room < 1 or self._held_bytes >= WINDOW_BYTES:
             return []
-        for shape in reversed(self._definition.steps):
-            while not self._cursors[shape.position].dry:
-                page = await self._read(job, shape.position, room)
+        for step in range(len(self._definition.steps) - 1, -1, -1):
+            # A closed step is not dry: it may have opened since the job was read.
+            while not self._cursors[step].dry and progress.is_open(self._definition, job.steps, step):
+                page = await self._read(job, step, room)
                 if page:
                     return page
         return []
 
     async def _read(self, job: Job, step: int, room: int) -> list[PendingTask]:
         cursor = self._cursors[step]
-        if not progress.is_open(self._definition, job.steps, step):
-            cursor.dry = True
-            return []
         limit = max(_FEWEST_TASKS, min(room, int(PAGE_BYTES / self._task_bytes)))
         after, news = cursor.after_item, cursor.news
         self._released.clear()

@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 import pytest
 
+from milepost.core.definition import Gives, PipelineDefinition, Takes
 from milepost.core.model import Child, Job, Report, TaskRef
 from milepost.daemon.feed import WINDOW_TASKS, Feed
 from milepost.daemon.records import Received
@@ -18,16 +19,17 @@ T = TypeVar("T")
 
 
 class SlowReads:
-    """The store, whose answers to `read` wait for the test after they were read, if there is anything in them."""
+    """The store, whose answers to `read` wait for the test after they were read: those with `anything`, or all."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, anything: bool = True) -> None:
         self._store = store
+        self._anything = anything
         self.arrived = asyncio.Event()
         self.may_go_on = asyncio.Event()
 
     async def read(self, function: Callable[..., T]) -> T:
         found = await self._store.read(function)
-        if found:
+        if found or not self._anything:
             self.arrived.set()
             await self.may_go_on.wait()
         return found
@@ -66,8 +68,10 @@ async def all_pages(feed: Feed, job: Job) -> list[int]:
     return items
 
 
-def feed_of(store: Store | SlowReads, held: tuple[TaskRef, ...] = ()) -> Feed:
-    return Feed(cast("Store", store), DEFINITION, held)
+def feed_of(
+    store: Store | SlowReads, held: tuple[TaskRef, ...] = (), definition: PipelineDefinition = DEFINITION
+) -> Feed:
+    return Feed(cast("Store", store), definition, held)
 
 
 async def test_each_pending_task_is_handed_out_once(store: Store) -> None:
@@ -114,6 +118,26 @@ async def test_what_was_enumerated_during_the_read_is_not_missed(store: Store) -
     slow.may_go_on.set()
     assert len(await reading) == 20
     assert await all_pages(feed, await read_job(store)) == list(range(21, 41))
+
+
+async def test_a_gate_that_opens_while_a_deeper_step_is_read_is_not_taken_for_dry(tmp_path: Path) -> None:
+    definition = make.pipeline(
+        make.step("rows", gives=Gives.MANY, enumerates=True), make.step("report", takes=Takes.ALL), make.step("publish")
+    )
+    store = await Store.open(tmp_path)
+    await store.write(lambda tx: jobs.insert(tx, make.job(JOB, definition), definition))
+    slow = SlowReads(store, anything=False)
+    feed = feed_of(slow, (TaskRef(0, 0, 0),), definition)
+    reading = asyncio.create_task(feed.next_page(await read_job(store)))  # publish first, and rows are not done
+    await slow.arrived.wait()
+    rows_are_done = [make.succeeded(0, 0)]
+    await store.write(lambda tx: reports.apply(tx, JOB, 1, definition, rows_are_done, make.NOW, lambda _: 0.0))
+    feed.recorded(Received(tuple(rows_are_done), (), ()))
+    slow.may_go_on.set()
+    assert await reading == []
+    [task] = await feed.next_page(await read_job(store))
+    assert task.ref == TaskRef(1, 0, 0)
+    await store.close()
 
 
 async def test_a_report_sent_again_does_not_take_its_item_from_the_runner(store: Store) -> None:
