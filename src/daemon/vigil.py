@@ -65,6 +65,7 @@ class Vigil:
         """As of now, for a document of the job."""
         if job.state not in ACTIVE_STATES:
             return ()
+        self.look_at_clocks()  # a daemon that was stopped may be asked before it looks at the runs
         return rules.findings(job, self._evidence(job.id, definition), time.time(), self._patience)
 
     def noticed(self) -> dict[FindingKind, list[str]]:

@@ -116,6 +116,15 @@ async def test_after_a_sleep_ages_start_afresh(bench: Bench) -> None:
     assert await bench.look() == ["WORKER_SILENT"]
 
 
+async def test_a_daemon_that_was_stopped_blames_nobody_before_it_has_looked_around(bench: Bench) -> None:
+    bench.hear()
+    assert await bench.look() == []
+    bench.pass_time(120.0)
+    assert bench.vigil.findings(bench.job, DEFINITION) == (), "the heartbeats of that time are not read yet"
+    assert await bench.look(after=29) == []
+    assert await bench.look(after=1) == ["RUNNER_SILENT"]
+
+
 async def test_other_words_are_told_without_a_record(bench: Bench) -> None:
     bench.hear(silent_workers=(SilentWorker(77, 40.0, 1),))
     await bench.look()
