@@ -102,10 +102,12 @@ async def _wait_serving(
         socket = paths.find_socket(settings.state_dir, settings.socket)
         if is_listening(socket) and await _serves(socket):
             return
-        if process is not None and process.poll() is not None:
-            # It may have lost the race against another one that is still coming up.
+        ended = process.poll() if process is not None else None
+        if ended == paths.FOLDER_TAKEN:  # the other one may still be coming up
             deadline = min(deadline, clock() + 5.0)
             process = None
+        elif ended is not None:
+            break
         await asyncio.sleep(0.02)
     raise MilepostError(
         Code.DAEMON_UNREACHABLE,

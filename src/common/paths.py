@@ -17,6 +17,8 @@ SOCKET_NAME = "daemon.sock"
 SOCKET_POINTER = "socket"
 LOG_NAME = "daemon.log"
 LOCK_NAME = "lock"
+#: Exit status of a daemon that another one came before.
+FOLDER_TAKEN = 3
 
 
 def default_state_folder(environ: Mapping[str, str]) -> Path:

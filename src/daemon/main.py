@@ -46,7 +46,7 @@ logger = logging.getLogger("milepostd")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 stopped as asked, 1 failed, 2 wrong settings or a folder that cannot be used."""
+    """Exit status: 0 stopped as asked, 1 failed, 2 wrong settings or a folder that cannot be used, 3 another has it."""
     if sys.platform != "linux":
         print("error: Milepost runs on Linux only.", file=sys.stderr)
         return 2
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.close(lock)
     except MilepostError as error:
         _tell(error)
-        return 2
+        return paths.FOLDER_TAKEN if error.code is Code.DAEMON_ALREADY_RUNNING else 2
     except OSError as error:  # before it served: afterwards failures come in groups
         _tell(_unusable(error))
         return 2
