@@ -1,6 +1,7 @@
 """Why a worker ended with tasks in flight: by itself, by a signal, because memory ran out."""
 
 import signal
+from collections import deque
 from pathlib import Path
 
 from milepost.common.processes import ending_words
@@ -8,33 +9,36 @@ from milepost.core.retry import LOST_WORKER
 from milepost.v1 import runner_service_pb2 as pb
 
 _VMSTAT = Path("/proc/vmstat")
+#: Looks, one a second, in which a kill counts: a process of many gigabytes takes seconds to be gone.
+RECENT_LOOKS = 10
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
 class MemoryKills:
     """Notices when the kernel kills a process because memory ran out, on the machine or in a control group.
 
-    The kernel counts these for the whole machine, so what counts is only a step of the counter since the last look, a
-    second ago at most: then a worker that was killed by SIGKILL was very likely meant.
+    The kernel counts these for the whole machine, so what counts is only a step of the counter over the last looks:
+    then a worker that was killed by SIGKILL was very likely meant.
     """
 
-    def __init__(self) -> None:
-        self._last = _killed()
+    def __init__(self, counter: Path = _VMSTAT) -> None:
+        self._counter = counter
+        self._looks = deque([_killed(counter)], maxlen=RECENT_LOOKS)
 
     def look(self) -> None:
-        """To be called regularly."""
-        self._last = _killed()
+        """To be called each second."""
+        self._looks.append(_killed(self._counter))
 
     @property
     def happened(self) -> bool:
-        """Whether there was one since the last look."""
-        return _killed() > self._last
+        """Whether there was one since the oldest of the last looks."""
+        return _killed(self._counter) > self._looks[0]
 
 
-def _killed() -> int:
+def _killed(counter: Path) -> int:
     """0 where the kernel does not count (before 4.13)."""
     try:
-        lines = _VMSTAT.read_text().splitlines()
+        lines = counter.read_text().splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
