@@ -124,6 +124,7 @@ class Ui:
             named = _character_to_key(key) if letter and not key.isalnum() else key
             self.app.post_message(events.Key(named, " " if key == "space" else letter))
             await self.settle()
+        await self.settle()  # what the last one led to: messages, and a focus that moves
 
     async def click(self, selector: str, words: str) -> None:
         """On these words of a widget's first line."""
