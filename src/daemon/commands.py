@@ -98,7 +98,7 @@ class Commands:
             operations.begin(tx, job.id, retry, event_id)
         elif decision.reopens_root:
             retried = int(operations.reopen_root(tx, job.id, definition, event_id, now))
-        message = f"{job.id} {text}."
+        message = f"{job.id}: {text}."
         controlled = Controlled(job.id, message, retried, tx.revision)
         if asked.request_id:
             answer = json.dumps(asdict(controlled)).encode()

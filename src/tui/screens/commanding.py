@@ -25,6 +25,14 @@ KEYED: Mapping[str, Sequence[str]] = {
     "force_cancel": ("FORCE_CANCEL",),
     "retry": ("RETRY",),
 }
+KEYS: Mapping[str, str] = {
+    "resume": "r",
+    "restart": "R",
+    "pause": "p",
+    "cancel": "x",
+    "force_cancel": "X",
+    "retry": "t",
+}
 #: Seconds that an error stays, unless a person clears it: until read.
 STICKY = 86_400.0
 #: Commands on their way at a time: a pause may take 2 s to answer.
@@ -35,12 +43,8 @@ class CommandScreen(Screen[None]):
     """Keys and buttons for commands. Children say for which jobs (`chosen_rows`) and draw the buttons."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "key('resume')", "Resume", id="command.resume"),
-        Binding("R", "key('restart')", "Restart", id="command.restart"),
-        Binding("p", "key('pause')", "Pause", id="command.pause"),
-        Binding("x", "key('cancel')", "Cancel", id="command.cancel"),
-        Binding("X", "key('force_cancel')", "Force-cancel", id="command.force_cancel"),
-        Binding("t", "key('retry')", "Retry failed", id="command.retry"),
+        Binding(key, f"key('{name}')", offer_of(KEYED[name][0]).label, id=f"command.{name}")
+        for name, key in KEYS.items()
     ]
 
     def __init__(self) -> None:
@@ -81,12 +85,12 @@ class CommandScreen(Screen[None]):
 
     def _displayed_keys(self) -> Mapping[str, str]:
         """What a person presses, as remapped, by name of the key."""
-        bindings = [active.binding for active in self.active_bindings.values()]
-        return {
-            (binding.id or "").removeprefix("command."): self.app.get_key_display(binding)
-            for binding in bindings
-            if (binding.id or "").startswith("command.")
-        }
+        remapped = self.milepost.settings.keys
+        keys = {}
+        for name, key in KEYS.items():
+            chosen = remapped.get(f"command.{name}", key).split()
+            keys[name] = chosen[0] if chosen else ""
+        return keys
 
     def complain(self, error: MilepostError) -> None:
         """Stays until it is read."""
