@@ -200,9 +200,9 @@ class Reconcile:
         self._dispatch.show(job)
         if job.stop is not None and job.stop.force and self._force_is_due(job, run):
             await self._reap(run)
-        elif run.hello_time is None and time.time() - run.create_time > HELLO_GRACE:
+        elif run.hello_time is None and self._vigil.age(run.create_time) > HELLO_GRACE:
             logger.warning("run %d of %s never said hello", run.number, job.id)
-            await self._reap(run)
+            await self._reap(run, f"did not say hello within {HELLO_GRACE:.0f} s")
         else:
             await self._vigil.look(job, run)
 
@@ -222,8 +222,11 @@ class Reconcile:
         return True
 
     @edge("reconcile.reap")
-    async def _reap(self, run: Run) -> None:
-        """Ends what is left of the run's tree, takes in what it left behind, closes it, and settles the job."""
+    async def _reap(self, run: Run, why: str = "") -> None:
+        """Ends what is left of the run's tree, takes in what it left behind, closes it, and settles the job.
+
+        `why`: what its runner did, where it is ended for that.
+        """
         if not await runners.end_tree(run):
             return
         folder = self._folder / "jobs" / run.job_id
@@ -240,7 +243,7 @@ class Reconcile:
             definition = from_json(before.definition_json)
             refused = take_in_spool(tx, run.job_id, run.number, definition, spool.batches)
             before = jobs.get(tx.connection, run.job_id)
-            settled = lifecycle.settle(before, definition, end, mistake, now, self._rules.auto_resume_limit, how)
+            settled = lifecycle.settle(before, definition, end, mistake, now, self._rules.auto_resume_limit, why or how)
             asked_to_end = before.stop is not None or settled.state is JobState.COMPLETED
             runs.close(tx, run.job_id, run.number, RunEnd.FINISHED if asked_to_end else end, now)
             jobs.save(tx, replace(settled, activity_time=now))

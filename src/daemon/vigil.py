@@ -81,6 +81,10 @@ class Vigil:
         """Before the runs are looked at."""
         self._awake = self._awake.looked(self._clocks())
 
+    def age(self, since: float) -> float:
+        """Seconds since then (Unix seconds), as far as machine and daemon have been awake without a gap."""
+        return self._awake.bounded(time.time() - since, self._clocks().monotonic)
+
     async def look(self, job: Job, run: Run) -> None:
         """Records what begins and what ends, and has watchers see what changed. Raises what the store raises."""
         watched = self._watched.setdefault(job.id, _Watched(self._clocks().monotonic))
