@@ -446,25 +446,41 @@ BROUGHT_FOR: dict[Command, tuple[JobState, Bring]] = {
 }
 
 
-@pytest.mark.parametrize("command", Command)
-async def test_the_same_request_has_one_effect(jobs: Jobs, command: Command) -> None:
-    state, bring = BROUGHT_FOR[command]
-    [probe] = await bring(jobs, 1)
-    await probe.wait_state(state)
-    before = Counter(event.kind for event in await jobs.daemon.events(probe.id))
-    request_id = f"same-{command}"
-    answers = await asyncio.gather(*(probe.send(command, request_id=request_id) for _ in range(3)))
+@dataclass(frozen=True)
+class SameRequest:
+    """One command, sent again and again to a job of its own."""
+
+    command: Command
+    probe: Probe
+    kinds_before: Counter[str]
+
+    async def send(self) -> Any:  # Any: the RPC's own answer
+        return await self.probe.send(self.command, request_id=f"same-{self.command}")
+
+    async def assert_one_effect(self, answers: list[Any]) -> None:
+        assert {answer.job.id for answer in answers} == {self.probe.id}, self.command
+        assert len({getattr(answer, "retried", 0) for answer in answers}) == 1, self.command
+        if self.command not in (C.PAUSE, C.PAUSE_NOW):  # these tell how many tasks are still in flight
+            assert len({answer.message for answer in answers}) == 1, self.command
+        await _assert_reused(self.probe, self.command, f"same-{self.command}")
+        after = Counter(event.kind for event in await self.probe.daemon.events(self.probe.id))
+        commands = [kind for kind in (after - self.kinds_before).elements() if kind.endswith("_REQUESTED")]
+        assert commands == [f"{self.command}_REQUESTED"]
+
+
+async def test_the_same_request_has_one_effect(jobs: Jobs) -> None:
+    assert list(BROUGHT_FOR) == list(Command)
+    requests = []
+    for command, (state, bring) in BROUGHT_FOR.items():
+        [probe] = await bring(jobs, 1)
+        await probe.wait_state(state)
+        kinds = Counter(event.kind for event in await jobs.daemon.events(probe.id))
+        requests.append(SameRequest(command, probe, kinds))
+    answers = [list(await asyncio.gather(*(request.send() for _ in range(3)))) for request in requests]
     jobs.daemon.kill()
     await jobs.daemon.start()
-    answers.append(await probe.send(command, request_id=request_id))
-    assert {answer.job.id for answer in answers} == {probe.id}
-    assert len({getattr(answer, "retried", 0) for answer in answers}) == 1
-    if command not in (C.PAUSE, C.PAUSE_NOW):  # these tell how many tasks are still in flight
-        assert len({answer.message for answer in answers}) == 1
-    await _assert_reused(probe, command, request_id)
-    after = Counter(event.kind for event in await jobs.daemon.events(probe.id))
-    commands = [kind for kind in (after - before).elements() if kind.endswith("_REQUESTED")]
-    assert commands == [f"{command}_REQUESTED"]
+    for request, told in zip(requests, answers, strict=True):
+        await request.assert_one_effect([*told, await request.send()])
 
 
 async def _assert_reused(probe: Probe, command: Command, request_id: str) -> None:

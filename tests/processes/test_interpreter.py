@@ -57,9 +57,10 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "data" / "words.txt").write_text("relative to the pipeline's own folder")
     (tmp_path / "helper.py").write_text("ANSWER = 42\n")
     (tmp_path / "pipeline.py").write_text(PIPELINE)
-    subprocess.run([another_python(), "-m", "venv", str(tmp_path / ".venv")], check=True)
-    pip = [str(tmp_path / ".venv/bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, "protobuf==4.25.8"], check=True, stderr=subprocess.DEVNULL)
+    environment = tmp_path / ".venv"
+    subprocess.run([another_python(), "-m", "venv", "--without-pip", str(environment)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment), "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-compile", "protobuf==4.25.8"], check=True, stderr=subprocess.DEVNULL)
     return tmp_path
 
 
