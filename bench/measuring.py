@@ -28,7 +28,7 @@ class Effort:
     rounds: int = 3
 
     def count(self, full: int) -> int:
-        return max(10, round(full * self.share))
+        return max(min(10, full), round(full * self.share))
 
 
 def say(text: str) -> None:
