@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import datetime
+import os
 import time
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     names = arguments.group or list(GROUPS)
     effort = QUICK if arguments.quick else Effort()
+    load = os.getloadavg()[0]
     groups = asyncio.run(_measure(names, effort))
     if arguments.json:
         print(as_json(groups))
@@ -38,7 +40,7 @@ def main() -> None:
         show(groups)
     if arguments.write:
         date = datetime.datetime.now(datetime.UTC).date().isoformat()
-        (HERE / "RESULTS.md").write_text(as_markdown(groups, date))
+        (HERE / "RESULTS.md").write_text(as_markdown(groups, date, load))
 
 
 def _parser() -> argparse.ArgumentParser:

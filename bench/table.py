@@ -116,12 +116,13 @@ def as_json(groups: Sequence[Group]) -> str:
     return json.dumps({"machine": machine(), "rows": rows}, ensure_ascii=False, indent=2)
 
 
-def as_markdown(groups: Sequence[Group], date: str) -> str:
-    """RESULTS.md as a whole."""
+def as_markdown(groups: Sequence[Group], date: str, load: float) -> str:
+    """RESULTS.md as a whole. `load`: processes that wanted a core when it began."""
     lines = [
         "# Results",
         "",
         f"Made by `scripts/bench --write` on {date}: {machine()}.",
+        f"Load average when it began: {load:.1f} (0 is a quiet machine: figures in milliseconds need one).",
         "Medians of rounds that alternate between ours and the peer; trust the ratios more than the figures.",
         "",
         _markdown_row(HEADINGS),
