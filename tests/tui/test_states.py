@@ -23,7 +23,8 @@ async def hold(ui: Ui, **values: Any) -> None:
     """From now on the link says this, whatever the daemon says."""
     connection = await ui.until(lambda: ui.app.connection, "the connection is loaded")
     assert connection is not None
-    ui.app.workers.cancel_group(ui.app, "connection")
+    following = ui.app.workers.cancel_group(ui.app, "connection")
+    await ui.until(lambda: all(worker.is_finished for worker in following), "nothing is told any more")
     connection.link = replace(connection.link, **values)
     ui.app._on_change()
     await ui.until(lambda: ui.app._telling is None, "all is drawn")

@@ -1,22 +1,19 @@
 """The jobs screen: every job, what needs someone first, and the keys that help."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.geometry import Size
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
-import milepost
 from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
 from milepost.tui import parts
-from milepost.tui.link import LinkState, version_warning
+from milepost.tui.link import LinkState
 from milepost.tui.memory import recall
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.detailing import DetailingScreen
@@ -24,8 +21,11 @@ from milepost.tui.status import ATTENTION, Status
 from milepost.tui.store import Changes
 from milepost.tui.view import JobView, Sort
 from milepost.tui.widgets.click_line import ClickLine
+from milepost.tui.widgets.detail_pane import SPLITS, DetailPane
+from milepost.tui.widgets.filter_line import FilterLine
 from milepost.tui.widgets.job_table import COLUMNS, JobTable, JobTableHead
 from milepost.tui.widgets.lines import LineList
+from milepost.tui.widgets.masthead import Masthead
 
 if TYPE_CHECKING:
     from milepost.tui.widgets.detail import JobDetail
@@ -34,11 +34,8 @@ if TYPE_CHECKING:
 REORDER = 1.0
 #: Below this size there is the list and nothing around it.
 PLAIN = Size(60, 16)
-#: Shares of the screen for the detail, in percent; below FULL lines it takes all of it.
-SPLITS = (25, 50, 75)
-FULL = 30
-#: Overall rates that the sparkline shows, one a second.
-SPARKS = 8
+#: Lines of a screen on which a detail has room below the list.
+ROOMY = 30
 
 
 class JobsScreen(DetailingScreen):
@@ -69,24 +66,16 @@ class JobsScreen(DetailingScreen):
         self.view = JobView()
         self._stale = True
         self._rebuilt = 0.0
-        self._rates: deque[float] = deque([0.0] * SPARKS, maxlen=SPARKS)
         self._last_mark = ""
         self._notice = ""
-        #: Share of the screen that the detail takes, in percent.
-        self.split = SPLITS[1]
-        self._detail: JobDetail | None = None
 
     def compose(self) -> ComposeResult:
-        yield ClickLine(id="header")
-        yield Static(id="banner", markup=False)
-        yield ClickLine(id="chips")
-        with Horizontal(id="filter-line"):
-            yield Static(" / ", id="filter-sign", markup=False)
-            yield Input(id="filter", compact=True, placeholder="filter: state = FAILED, failed > 0, age < 1h, a name")
-            yield ClickLine(id="listing")
+        yield Masthead(id="masthead")
+        yield FilterLine(id="filter-line")
         yield JobTableHead(id="head")
         yield Static(id="notice", markup=False)
         yield JobTable(id="table")
+        yield DetailPane(self.milepost.client_of, id="detail-pane")
         yield ClickLine(id="actions")
         yield ClickLine(id="hints")
 
@@ -109,6 +98,10 @@ class JobsScreen(DetailingScreen):
     @property
     def table(self) -> JobTable:
         return self.query_one(JobTable)
+
+    @property
+    def _filter_line(self) -> FilterLine:
+        return self.query_one(FilterLine)
 
     @property
     def _rows(self) -> Mapping[str, JobRow]:
@@ -172,9 +165,8 @@ class JobsScreen(DetailingScreen):
         recall(now, self.view)
         self._hide_columns(now.hidden_columns)
         if now.split in SPLITS:
-            self.split = now.split
-        with self.prevent(Input.Changed):
-            self.query_one("#filter", Input).value = self.view.filter_text
+            self.detail_pane.split = now.split
+        self._filter_line.put_text(self.view.filter_text)
 
     def _remember(self) -> None:
         view = self.view
@@ -183,7 +175,7 @@ class JobsScreen(DetailingScreen):
             statuses=tuple(sorted(view.statuses)),
             sort=view.order.sort.value,
             reverse=view.order.reverse,
-            split=self.split,
+            split=self.detail_pane.split,
         )
 
     def _repaint(self, dirty: set[str]) -> None:
@@ -201,28 +193,15 @@ class JobsScreen(DetailingScreen):
 
     def _paint_lines(self) -> None:
         """The lines around the list: cheap, for each repaints only when its text is another."""
-        app, width = self.milepost, self.size.width
-        look = app.look
-        self.query_one("#header", ClickLine).show(*parts.header(app.link, app.store, self._rates, look, width))
-        self.query_one("#chips", ClickLine).show(parts.chips(app.store, self.view, look, width))
-        self.query_one("#listing", ClickLine).show([], parts.listing(self.view, look))
-        self.query_one("#head", JobTableHead).show(self.view.order)
-        self._paint_banner()
-        self._paint_notice()
-        self.paint_actions()
-
-    def _paint_banner(self) -> None:
-        link = self.milepost.link
-        text = parts.banner(link, self.milepost.clock.now())
-        text = text or version_warning(milepost.__version__, link.daemon_version)
-        banner = self.query_one("#banner", Static)
-        if bool(text) != banner.has_class("shown"):
-            banner.set_class(bool(text), "shown")
-        if text:
-            banner.update(text)
-        lost = link.state is LinkState.LOST
+        app = self.milepost
+        self.query_one(Masthead).show(app.link, app.store, self.view, app.clock.now())
+        self._filter_line.show(parts.listing(self.view, app.look))
+        self.query_one(JobTableHead).show(self.view.order)
+        lost = app.link.state is LinkState.LOST
         if lost != self.table.has_class("stale"):
             self.table.set_class(lost, "stale")
+        self._paint_notice()
+        self.paint_actions()
 
     def _paint_notice(self) -> None:
         """Instead of an empty list: why it is empty, and what to do."""
@@ -251,12 +230,11 @@ class JobsScreen(DetailingScreen):
         self.query_one("#hints", ClickLine).show(parts.hints(self.milepost.settings.keys, self.milepost.look))
 
     def _each_second(self) -> None:
-        store = self.milepost.store
-        self._rates.append(store.rate)
-        if self._stale:
+        moves = self.query_one(Masthead).add_rate(self.milepost.store.rate)
+        was_stale = self._stale
+        if was_stale:
             self._rebuild()
-            self._paint_lines()
-        elif any(self._rates) or not self.milepost.link.is_live:
+        if was_stale or moves or not self.milepost.link.is_live:
             self._paint_lines()
 
     # --- what a person does ---
@@ -271,10 +249,11 @@ class JobsScreen(DetailingScreen):
         """First the detail beside the list, then all of the screen."""
         if event.control is not self.table:
             return
-        if self.detail_is_open or self.size.height < FULL:
+        if self.detail_pane.is_open or self.size.height < ROOMY:
             self.milepost.open_job(self.view.cursor_id)
         else:
-            self.open_detail()
+            self.detail_pane.open()
+            self._settle_detail()
 
     def on_job_table_head_chosen(self, event: JobTableHead.Chosen) -> None:
         self.sort_by(event.sort)
@@ -308,28 +287,31 @@ class JobsScreen(DetailingScreen):
         self._rebuild_now()
 
     def action_filter(self) -> None:
-        self.query_one("#filter", Input).focus()
+        self._filter_line.focus_field()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input.id != "filter":
-            return
+    def on_filter_line_typed(self, event: FilterLine.Typed) -> None:
+        """What is not a filter yet changes nothing."""
         try:
-            self.view.filter(event.value)
+            self.view.filter(event.text)
         except MilepostError as error:
-            event.input.add_class("wrong")
-            event.input.tooltip = error.message
-            return
-        event.input.remove_class("wrong")
-        event.input.tooltip = None
-        self._rebuild_now()
+            self._filter_line.show_wrong(error.message)
+        else:
+            self._filter_line.show_wrong("")
+            self._rebuild_now()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def on_filter_line_entered(self, event: FilterLine.Entered) -> None:
         try:
-            self.view.filter(event.value)
+            self.view.filter(event.text)
         except MilepostError as error:
             self.complain(error)
         else:
             self.table.focus()
+
+    def _list_everything(self) -> None:
+        self.view.statuses = frozenset()
+        self.view.filter("")
+        self._filter_line.put_text("")
+        self._rebuild_now()
 
     def action_next_sort(self) -> None:
         sorts = list(Sort)
@@ -358,10 +340,7 @@ class JobsScreen(DetailingScreen):
 
     def go_to(self, job_id: str) -> None:
         if self.view.line_of(job_id) is None:
-            self.view.statuses = frozenset()
-            self.query_one("#filter", Input).value = ""
-            self.view.filter("")
-            self._rebuild_now()
+            self._list_everything()
         line = self.view.line_of(job_id)
         if line is not None:
             self.table.put_cursor(line)
@@ -405,21 +384,17 @@ class JobsScreen(DetailingScreen):
 
     def action_back(self) -> None:
         """One thing less: the filter's focus, the toasts, the detail, marks, then the filter and the statuses."""
-        field = self.query_one("#filter", Input)
-        if self.app.screen.focused is field:
+        if self._filter_line.is_typed_in:
             self.table.focus()
         elif self.query("Toast"):
             self.app.clear_notifications()
-        elif self.detail_is_open:
+        elif self.detail_pane.is_open:
             self._close_detail()
         elif self.view.marks:
             self.view.marks.clear()
             self._paint_marks()
         elif self.view.narrows:
-            self.view.statuses = frozenset()
-            field.value = ""
-            self.view.filter("")
-            self._rebuild_now()
+            self._list_everything()
 
     def action_copy_id(self) -> None:
         self._follow_cursor()
@@ -430,46 +405,29 @@ class JobsScreen(DetailingScreen):
     # --- the detail ---
 
     @property
-    def detail(self) -> "JobDetail | None":
-        """None until the first time it is opened."""
-        return self._detail
-
-    @property
-    def detail_is_open(self) -> bool:
-        return self._detail is not None and self._detail.has_class("open")
-
-    def open_detail(self) -> None:
-        if self._detail is None:
-            from milepost.tui.widgets.detail import JobDetail  # more than the list itself: not before the first paint
-
-            self._detail = JobDetail(self.milepost.client_of, id="detail")
-            self.mount(self._detail, before="#actions")
-        self._detail.add_class("open")
-        self._detail.styles.height = f"{self.split}%"
-        self.call_after_refresh(self._show_detail)
-        self.call_after_refresh(self.table.show_line, self.table.cursor)
+    def detail_pane(self) -> DetailPane:
+        return self.query_one(DetailPane)
 
     def _show_detail(self) -> None:
-        """Of the job under the cursor, as it was last told."""
-        row = self.cursor_row
-        if self._detail is not None and self.detail_is_open and row is not None:
-            self._detail.show(row.job)
+        self.detail_pane.show(self.cursor_row)
+
+    def _settle_detail(self) -> None:
+        """After it took room from the list."""
+        self.call_after_refresh(self._show_detail)
+        self.call_after_refresh(self.table.show_line, self.table.cursor)
 
     def on_job_detail_closed(self, event: "JobDetail.Closed") -> None:
         event.stop()
         self._close_detail()
 
     def _close_detail(self) -> None:
-        if self._detail is not None:
-            self._detail.remove_class("open")
-            self._detail.show(None)
+        self.detail_pane.close()
         self.table.focus()
 
     def action_zoom(self, by: int) -> None:
-        at = SPLITS.index(self.split) + by if self.split in SPLITS else 1
-        self.split = SPLITS[max(0, min(at, len(SPLITS) - 1))]
+        self.detail_pane.zoom(by)
+        self._settle_detail()
         self._remember()
-        self.open_detail()
 
     # --- commands ---
 

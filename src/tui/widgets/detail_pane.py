@@ -1,0 +1,59 @@
+"""The detail below the list: not there until it is opened for the first time, then as large as a person wants it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from textual.containers import Vertical
+
+from milepost.tui.rows import JobRow
+
+if TYPE_CHECKING:
+    from milepost.common.client import Client
+    from milepost.tui.widgets.detail import JobDetail
+
+#: Shares of the screen that it takes, in percent.
+SPLITS = (25, 50, 75)
+
+
+class DetailPane(Vertical):
+    """`client_of` as for JobDetail."""
+
+    DEFAULT_CSS = """
+    DetailPane { display: none; }
+    DetailPane.open { display: block; }
+    """
+
+    def __init__(self, client_of: "Callable[[], Client | None]", *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._client_of = client_of
+        self._detail: JobDetail | None = None
+        self.split = SPLITS[1]
+
+    @property
+    def is_open(self) -> bool:
+        return self.has_class("open")
+
+    def open(self) -> None:
+        if self._detail is None:
+            from milepost.tui.widgets.detail import JobDetail  # more than the list itself: not before the first paint
+
+            self._detail = JobDetail(self._client_of, id="detail")
+            self.mount(self._detail)
+        self.add_class("open")
+        self.styles.height = f"{self.split}%"
+
+    def close(self) -> None:
+        self.remove_class("open")
+        if self._detail is not None:
+            self._detail.show(None)
+
+    def show(self, row: JobRow | None) -> None:
+        """The job as it was last told, while the pane is open."""
+        if self._detail is not None and self.is_open and row is not None:
+            self._detail.show(row.job)
+
+    def zoom(self, by: int) -> None:
+        """One share larger or smaller; opens it."""
+        at = SPLITS.index(self.split) + by if self.split in SPLITS else 1
+        self.split = SPLITS[max(0, min(at, len(SPLITS) - 1))]
+        self.open()

@@ -1,0 +1,64 @@
+"""Where a person types a filter, and what else narrows or orders the list."""
+
+from collections.abc import Iterator, Sequence
+
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from milepost.tui.parts import Part
+from milepost.tui.widgets.click_line import ClickLine
+
+_PLACEHOLDER = "filter: state = FAILED, failed > 0, age < 1h, a name"
+
+
+class FilterLine(Horizontal):
+    class Typed(Message):
+        """The text is another; it may be half of a filter."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Entered(Typed):
+        """A person means it."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
+        super().__init__(id=id)
+        self._field = Input(id="filter", compact=True, placeholder=_PLACEHOLDER)
+        self._listing = ClickLine(id="listing")
+
+    def compose(self) -> Iterator[Widget]:
+        yield Static(" / ", id="filter-sign", markup=False)
+        yield self._field
+        yield self._listing
+
+    def show(self, listing: Sequence[Part]) -> None:
+        self._listing.show([], listing)
+
+    def put_text(self, text: str) -> None:
+        """Without a message."""
+        with self._field.prevent(Input.Changed):
+            self._field.value = text
+        self.show_wrong("")
+
+    def show_wrong(self, why: str) -> None:
+        """Empty: it is a filter."""
+        self._field.set_class(bool(why), "wrong")
+        self._field.tooltip = why or None
+
+    def focus_field(self) -> None:
+        self._field.focus()
+
+    @property
+    def is_typed_in(self) -> bool:
+        return self._field.has_focus
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Typed(event.value))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.Entered(event.value))
