@@ -28,7 +28,8 @@ async def test_esc_takes_one_thing_away_at_a_time(daemon: InProcessDaemon, tmp_p
         ui.app.notify(TOAST, severity="error", timeout=86_400)
 
         def there_is() -> list[bool]:
-            return [TOAST in ui.text(), ui.screen.detail_pane.is_open, bool(ui.screen.view.marks), ui.screen.view.narrows]
+            screen = ui.screen
+            return [TOAST in ui.text(), screen.detail_pane.is_open, bool(screen.view.marks), screen.view.narrows]
 
         await ui.until(lambda: all(there_is()), "everything is there")
         for taken in range(1, 5):
