@@ -50,25 +50,41 @@ class Cell:
         return sum(self.counts.values())
 
 
-def step_cells(step: int, standings: Iterable[Standing], in_flight: Mapping[int, int]) -> list[Cell]:
-    """The cells of one step, in order. `standings`: of its line; `in_flight`: its tasks that execute, by bucket."""
-    counts: dict[int, Counter[CellState]] = defaultdict(Counter)
+def line_cells(
+    steps: Iterable[int], standings: Iterable[Standing], in_flight: Mapping[int, Mapping[int, int]]
+) -> dict[int, list[Cell]]:
+    """The cells of each step of a line, in order. `in_flight`: by step, its tasks that execute, by bucket.
+
+    `steps` are the line's, in order. What stands behind a step and before it is carried along from one to the next:
+    looking at every standing for each of a hundred steps took half a minute.
+    """
+    at: dict[int, list[Standing]] = defaultdict(list)
+    to_come: Counter[int] = Counter()
     first_items: dict[int, int] = {}
     for standing in standings:
-        counts[standing.bucket][_at(step, standing)] += standing.count
+        at[standing.step].append(standing)
+        to_come[standing.bucket] += standing.count
         first_items[standing.bucket] = min(standing.first_item, first_items.get(standing.bucket, standing.first_item))
+    behind: dict[int, Counter[CellState]] = {bucket: Counter() for bucket in sorted(to_come)}
+    cells = {}
+    for step in steps:
+        counts = {bucket: before.copy() for bucket, before in behind.items()}
+        for standing in at[step]:
+            counts[standing.bucket][CellState(standing.state.lower())] += standing.count
+            to_come[standing.bucket] -= standing.count
+            left = standing.state in _LEFT_THE_LINE
+            behind[standing.bucket][CellState.UPSTREAM if left else CellState.PENDING] += standing.count
+        for bucket, gone_on in to_come.items():
+            counts[bucket][CellState.SUCCEEDED] += gone_on
+        _set_in_flight(counts, in_flight.get(step, {}))
+        cells[step] = [Cell(+counts[bucket], first_items[bucket]) for bucket in counts]
+    return cells
+
+
+def _set_in_flight(counts: Mapping[int, Counter[CellState]], in_flight: Mapping[int, int]) -> None:
     for bucket, executing in in_flight.items():
         if bucket in counts:
             # What the runner last said can be older than what is recorded.
             moved = min(executing, counts[bucket][CellState.PENDING])
             counts[bucket][CellState.PENDING] -= moved
             counts[bucket][CellState.IN_FLIGHT] += moved
-    return [Cell(counts[bucket], first_items[bucket]) for bucket in sorted(counts)]
-
-
-def _at(step: int, standing: Standing) -> CellState:
-    if standing.step == step:
-        return CellState(standing.state.lower())
-    if standing.step > step:
-        return CellState.SUCCEEDED
-    return CellState.UPSTREAM if standing.state in _LEFT_THE_LINE else CellState.PENDING

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from milepost.core import progress
 from milepost.core.definition import Gives, RetryPolicy, Takes
-from milepost.core.grid import CellState, step_cells
+from milepost.core.grid import CellState, line_cells
 from milepost.core.model import Child, Outcome, Report, ReportKind, TaskRef
 from milepost.daemon.store import children, grid, items, jobs, migrate, operations, reports, tasks
 from milepost.daemon.store.store import Transaction
@@ -248,7 +248,8 @@ class StoreBesideModel(RuleBasedStateMachine):
             lines = grid.standings(self.db, JOB, PIPELINE, columns)
             for step, count in zip(PIPELINE.steps, counts, strict=True):
                 line = lines.get(step.line)
-                cells = step_cells(step.position, line.standings, {}) if line else []
+                steps = [other.position for other in PIPELINE.steps if other.line == step.line]
+                cells = line_cells(steps, line.standings, {})[step.position] if line else []
                 found = sum((Counter(cell.counts) for cell in cells), Counter[CellState]())
                 assert found[CellState.SUCCEEDED] == count.succeeded
                 assert found[CellState.FAILED] == count.failed

@@ -234,8 +234,13 @@ class JobService(JobServiceServicer):
     async def GetJobGrid(self, request: pb.GetJobGridRequest, context: Context) -> pb.GetJobGridResponse:
         columns = checks.whole("columns", request.columns, 0, checks.MAX_COLUMNS) or checks.DEFAULT_COLUMNS
         job, definition = await self._job(request.job)
-        lines = await self._store.read(lambda db: grid.standings(db, job.id, definition, columns))
-        return grid_message(definition, lines, self._parts.dispatch.live(job.id).tasks)
+        executing = self._parts.dispatch.live(job.id).tasks
+
+        def read(db: sqlite3.Connection) -> pb.GetJobGridResponse:
+            # The message, too, beside the loop: there may be tens of thousands of cells.
+            return grid_message(definition, grid.standings(db, job.id, definition, columns), executing)
+
+        return await self._store.read(read)
 
     async def GetJobMetrics(self, request: pb.GetJobMetricsRequest, context: Context) -> pb.GetJobMetricsResponse:
         job, definition = await self._job(request.job)
