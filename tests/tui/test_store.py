@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.common.wire.enums import JOB_STATES
@@ -71,6 +71,7 @@ def status_word(job: job_pb2.Job) -> str:
     return "STUCK" if word == "RUNNING" and STUCK in job.findings else word
 
 
+@settings(max_examples=100, deadline=None)
 @given(histories)
 def test_as_a_dict_that_is_told_the_same(history: list[pb.WatchJobsResponse | bool]) -> None:
     store, model, caught_up = JobStore(), Model(), False

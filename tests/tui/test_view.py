@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.common.filter import matches, parse
@@ -17,6 +17,7 @@ from milepost.tui.view import DESCENDING, JobView, Order, Sort
 from milepost.v1 import job_pb2
 
 NOW = 1_800_000_000
+SOME = settings(max_examples=50, deadline=None)
 
 
 @st.composite
@@ -67,6 +68,7 @@ filters = st.builds(str.join, st.sampled_from([" AND ", " OR ", " "]), st.lists(
 statuses = st.frozensets(st.sampled_from(Status), max_size=3)
 
 
+@SOME
 @given(rows(), filters, statuses)
 def test_lists_what_the_filter_and_the_statuses_choose(
     found: dict[str, JobRow], text: str, chosen: frozenset[Status]
@@ -100,6 +102,7 @@ def key_of(sort: Sort, row: JobRow) -> object:
     return keys[sort]
 
 
+@SOME
 @given(rows(), st.sampled_from(Sort), st.booleans())
 def test_sorts_by_every_column_both_ways(found: dict[str, JobRow], sort: Sort, reverse: bool) -> None:
     view = JobView()
@@ -117,6 +120,7 @@ def test_a_column_chosen_again_turns_round() -> None:
         assert order.chosen(sort) == Order(sort, sort not in DESCENDING)
 
 
+@SOME
 @given(rows(), rows(), st.integers(0, 7), filters)
 def test_the_cursor_stays_on_its_job_or_else_on_its_line(
     before: dict[str, JobRow], after: dict[str, JobRow], line: int, text: str
@@ -140,6 +144,7 @@ def stays_or_keeps_its_line(view: JobView, job_id: str, line: int) -> None:
         assert view.cursor_id == ""
 
 
+@SOME
 @given(rows(), rows(), st.integers(0, 7), st.sets(st.sampled_from([f"j-{digit}" for digit in range(8)])))
 def test_a_list_that_holds_still_only_loses_what_is_gone(
     before: dict[str, JobRow], after: dict[str, JobRow], line: int, marks: set[str]
@@ -157,6 +162,7 @@ def test_a_list_that_holds_still_only_loses_what_is_gone(
     stays_or_keeps_its_line(view, job_id, line)
 
 
+@SOME
 @given(rows(), st.lists(st.integers(0, 7), min_size=2, max_size=2))
 def test_a_range_is_marked_whichever_way_it_was_walked(found: dict[str, JobRow], ends: Sequence[int]) -> None:
     view = JobView()
@@ -170,6 +176,7 @@ def test_a_range_is_marked_whichever_way_it_was_walked(found: dict[str, JobRow],
     assert not view.marks
 
 
+@SOME
 @given(rows(), st.integers(0, 7))
 def test_the_next_that_failed_is_found_round_the_end(found: dict[str, JobRow], line: int) -> None:
     view = JobView()
