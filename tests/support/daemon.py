@@ -1,6 +1,8 @@
 """A real daemon of a test's own: its folder, its socket, its processes, and nothing left behind."""
 
 import asyncio
+import atexit
+import compileall
 import json
 import os
 import shutil
@@ -11,12 +13,14 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from milepost.common.client import Client, is_listening
 from milepost.common.wire.enums import JOB_STATES
 from milepost.core.model import JobState
+from milepost.daemon.sdk_copy import copy_sdk
 from milepost.v1 import job_pb2, job_service_pb2
 from tests.support.wait import DEADLINE, wait_until
 
@@ -211,8 +215,18 @@ def _read(path: Path) -> str:
 async def real_daemon(**settings: str) -> AsyncIterator[RealDaemon]:
     """`settings`: MILEPOST_ variables."""
     async with daemon_to_be(**settings) as daemon:
+        shutil.copytree(_used_sdk(), daemon.state)
         await daemon.start()
         yield daemon
+
+
+@cache
+def _used_sdk() -> Path:
+    """A state folder with an SDK that was used before, so that no test's first worker has to compile it."""
+    state = Path(tempfile.mkdtemp(prefix="mp-sdk-"))
+    atexit.register(shutil.rmtree, state)
+    compileall.compile_dir(copy_sdk(state), quiet=2)
+    return state
 
 
 @asynccontextmanager
