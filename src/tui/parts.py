@@ -10,7 +10,7 @@ from milepost.common.text import width as cells_of
 from milepost.tui import figures
 from milepost.tui.actions import Offered, Tone
 from milepost.tui.link import Link, LinkState
-from milepost.tui.status import UNICODE, Status
+from milepost.tui.status import RANKS, UNICODE, Status
 from milepost.tui.store import JobStore
 from milepost.tui.theme import Look
 from milepost.tui.view import JobView
@@ -89,13 +89,20 @@ def _machine(link: Link) -> str:
 
 
 def chips(store: JobStore, view: JobView, look: Look, width: int) -> list[Part]:
-    """Every status with its count, and the digit that chooses it; with as many words as there is room for."""
+    """Every status with its count, and the digit that chooses it; what needs attention first gets its word, too."""
     held = {chip: sum(store.by_status[status] for status in chip_statuses(chip)) for chip in CHIPS}
-    for words in (frozenset(CHIPS), frozenset(chip for chip in CHIPS if held[chip]), frozenset[Status]()):
-        drawn = _chips(held, len(store.rows), view, look, words)
-        if sum(len(part.text) for part in drawn) <= width:
-            return drawn
-    return [part for part in drawn if part.style is not look.dim]
+    total = len(store.rows)
+    drawn = _chips(held, total, view, look, frozenset())
+    words: frozenset[Status] = frozenset()
+    for chip in sorted((chip for chip in CHIPS if held[chip]), key=RANKS.__getitem__):
+        wider = _chips(held, total, view, look, words | {chip})
+        if _cells(wider) <= width:
+            drawn, words = wider, words | {chip}
+    return drawn if _cells(drawn) <= width else [part for part in drawn if part.style is not look.dim]
+
+
+def _cells(drawn: Sequence[Part]) -> int:
+    return sum(len(part.text) for part in drawn)
 
 
 def _chips(held: Mapping[Status, int], total: int, view: JobView, look: Look, words: frozenset[Status]) -> list[Part]:
