@@ -16,7 +16,7 @@ from milepost.core import findings as rules
 from milepost.core.clocks import Awake, Clocks
 from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.findings import Evidence, ExecutingTask, Finding, Patience
-from milepost.core.model import ACTIVE_STATES, Event, FindingKind, Job, Run
+from milepost.core.model import ACTIVE_STATES, Event, FindingKind, Job, Reason, Run
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import durations, events
 from milepost.daemon.store.store import Store, Transaction
@@ -40,6 +40,8 @@ class _Watched:
     longest: dict[int, float | None] = field(default_factory=dict)
     learned: dict[int, float] = field(default_factory=dict)
     found: tuple[Finding, ...] = ()
+    #: Codes that documents have had since the last look.
+    shown: set[str] = field(default_factory=set)
 
 
 class Vigil:
@@ -66,7 +68,10 @@ class Vigil:
         if job.state not in ACTIVE_STATES:
             return ()
         self.look_at_clocks()  # a daemon that was stopped may be asked before it looks at the runs
-        return rules.findings(job, self._evidence(job.id, definition), time.time(), self._patience)
+        found = rules.findings(job, self._evidence(job.id, definition), time.time(), self._patience)
+        if job.id in self._watched:
+            self._watched[job.id].shown |= _codes(found)
+        return found
 
     def noticed(self) -> dict[FindingKind, list[str]]:
         """Which jobs have findings of which kind, as of the last look."""
@@ -93,10 +98,11 @@ class Vigil:
         watched.heard = self._heard(job.id, watched)
         watched.stopped = _is_stopped(watched.pid)
         await self._learn(job.id, definition, watched)
+        shown, watched.shown = watched.shown, set()
         before, found = watched.found, self.findings(job, definition)
         if _codes(before) != _codes(found):
             await self._record(job.id, before, found)
-        elif [finding.reason for finding in before] != [finding.reason for finding in found]:
+        elif shown - _codes(found) or _reasons(before) != _reasons(found):
             self._tell(job.id)
         watched.found = found
 
@@ -181,6 +187,10 @@ class Vigil:
 
 def _codes(found: Sequence[Finding]) -> set[str]:
     return {finding.reason.code for finding in found}
+
+
+def _reasons(found: Sequence[Finding]) -> list[Reason]:
+    return [finding.reason for finding in found]
 
 
 def _began(finding: Finding, now: float) -> Event:

@@ -135,6 +135,19 @@ async def test_other_words_are_told_without_a_record(bench: Bench) -> None:
     assert await bench.history() == ["FINDING_BEGAN WORKER_SILENT"]
 
 
+async def test_what_only_a_document_has_seen_is_taken_back(bench: Bench) -> None:
+    bench.hear()
+    await bench.look(after=29)
+    bench.pass_time(1.0)
+    shown = bench.vigil.findings(bench.job, DEFINITION)  # for another change of the job, just before the next look
+    assert [finding.reason.code for finding in shown] == ["RUNNER_SILENT"]
+    bench.hear()
+    assert await bench.look() == []
+    assert (bench.told, await bench.history()) == ([bench.job.id], [])
+    await bench.look()
+    assert bench.told == [bench.job.id]
+
+
 @pytest.mark.parametrize(
     ("durations", "quiet", "old"),
     [
