@@ -154,8 +154,9 @@ class Attempts:
     def look_after_workers(self) -> None:
         """Each second."""
         self._memory_kills.look()
+        now = asyncio.get_running_loop().time()
         for worker in self._lives:
-            worker.ping()
+            worker.look(now)
 
     def silent_workers(self) -> list[pb.SilentWorker]:
         """Those that owe an answer, unless the runner is just ending them."""

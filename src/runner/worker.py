@@ -22,6 +22,8 @@ _DRAIN = 1.0
 _GRACE = 5.0
 _TERM_GRACE = 2.0
 _LAST_GRACE = 10.0
+#: Seconds between two looks; what passes beyond them passes for a runner that was stopped, too.
+_LOOKS = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ class Worker:
         self.is_killed = False
         #: Why the runner had to kill it, where that is the worker's own fault.
         self.offence = ""
-        #: Since when it has owed an answer (monotonic): until it is ready, since its start.
-        self._owes_since: float | None = time.monotonic()
+        #: Seconds, of those in which the runner listened, that it has owed an answer: until it is ready, its import.
+        self.silence = 0.0
+        self._owes = True
+        self._looked = time.monotonic()
         self._child: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._asked = 0
@@ -93,16 +97,22 @@ class Worker:
 
     def ready(self) -> None:
         self.is_ready = True
-        self._owes_since = None
+        self._owes, self.silence = False, 0.0
 
-    def ping(self) -> None:
-        """One at a time: what blocks it must not fill its socket, too."""
-        if self._owes_since is None:
+    def look(self, now: float) -> None:
+        """Each second, `now` by the monotonic clock: pings, or notes that the last ping is not answered yet.
+
+        One at a time: what blocks it must not fill its socket, too.
+        """
+        passed, self._looked = now - self._looked, now
+        if self._owes:
+            self.silence += min(passed, _LOOKS)
+        else:
             self._ask()
 
     def pong(self, number: int) -> None:
         self._answered = number
-        self._owes_since = None if number == self._asked else time.monotonic()
+        self._owes, self.silence = number != self._asked, 0.0
 
     def settle(self) -> None:
         """Asks for an answer behind everything that was sent so far."""
@@ -111,13 +121,8 @@ class Worker:
 
     def _ask(self) -> None:
         self._asked += 1
-        self._owes_since = self._owes_since or time.monotonic()
+        self._owes = True
         self.send({"type": "ping", "n": self._asked})
-
-    @property
-    def silence(self) -> float:
-        """Seconds that it has owed an answer, by a clock that stands still while the machine sleeps."""
-        return 0.0 if self._owes_since is None else time.monotonic() - self._owes_since
 
     @property
     def is_settled(self) -> bool:
