@@ -6,11 +6,13 @@ import importlib
 import os
 import sys
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import NoReturn
 
 import milepost
 from milepost.cli.context import Context, environment, out_error_json
 from milepost.cli.exit_codes import EXIT_OF, Exit
 from milepost.cli.parser import Parser, Verb, Verbs, add_common, split_command
+from milepost.common.ending import end_process
 from milepost.common.settings import load_settings
 from milepost.common.text import safe, safe_lines
 from milepost.core.errors import Code, MilepostError
@@ -160,5 +162,10 @@ def _tell(error: MilepostError, *, wants_json: bool) -> Exit:
     return EXIT_OF[error.code]
 
 
+def run_verb() -> NoReturn:
+    """The whole process of a verb."""
+    end_process(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run_verb()

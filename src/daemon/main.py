@@ -13,9 +13,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from milepost.common import paths
 from milepost.common.collector import prepare_collector
+from milepost.common.ending import end_process
 from milepost.common.processes import MARK_VARIABLE
 from milepost.common.settings import DEFAULT_QUEUE_LIMIT, DESCRIPTIONS, Settings, load_settings
 from milepost.core.errors import Code, MilepostError
@@ -272,5 +274,10 @@ async def _stop_in_order(daemon: Daemon, server: Serving) -> None:
     daemon.runners.forget()
 
 
+def serve() -> NoReturn:
+    """The whole process of a daemon."""
+    end_process(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    serve()

@@ -1,8 +1,7 @@
 """`python -m milepost.runner`."""
 
-import sys
-
+from milepost.common.ending import end_process
 from milepost.runner.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())
