@@ -1,5 +1,6 @@
 """`tui`: every job on one screen. The only place of the command line that knows the terminal UI."""
 
+import gc
 import sys
 
 from milepost.cli.context import Context
@@ -21,6 +22,8 @@ def add_verbs(verbs: Verbs) -> None:
 
 async def tui(context: Context) -> Exit:
     _check_terminal(context)
+    # Until the first paint next to nothing becomes garbage, and looking for it takes a twelfth of the start.
+    gc.disable()
     from milepost.tui.app import MilepostApp  # Textual takes longer to load than other verbs to run
 
     app = MilepostApp(context.settings, context.environ, context.arguments.job)

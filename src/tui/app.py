@@ -1,6 +1,7 @@
 """The application: what all screens share, and nothing about jobs."""
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -79,7 +80,9 @@ class MilepostApp(App[None]):
         self.memory = Memory(environ)
         remembered = self.memory.now.theme
         self.chosen_theme = remembered if remembered in self.available_themes else DEFAULT_THEME
-        self.theme = self.chosen_theme
+        # Without its watcher, which would have everything styled twice before the first paint.
+        self.set_reactive(MilepostApp.theme, self.chosen_theme)
+        self.stylesheet.set_variables(self.get_css_variables())
         self.set_keymap(keymap(settings.keys))
 
     @property
@@ -118,12 +121,16 @@ class MilepostApp(App[None]):
         if not self.is_headless:
             self.set_interval(1.0, self._end_without_terminal)
         # The connection loads grpc, which costs more than the first paint: that comes first.
-        self.call_after_refresh(self._connect)
+        self.call_after_refresh(self._after_first_paint)
 
     def _end_without_terminal(self) -> None:
         """Not everybody passes SIGHUP on, and Textual would read the end of its input over and over."""
         if not os.isatty(0):
             self.exit()
+
+    def _after_first_paint(self) -> None:
+        gc.enable()  # whoever started the program may have put it off until now
+        self._connect()
 
     def _connect(self) -> None:
         self.run_worker(self._follow(), name="connection", exclusive=True, group="connection")
