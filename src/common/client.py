@@ -7,7 +7,8 @@ as MilepostError, whatever gRPC made of them.
 import asyncio
 import os
 import socket as sockets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +79,7 @@ class Client:
         self.socket = socket
         self._metadata = (("milepost-client", name),)
         self._channel = grpc.aio.insecure_channel(f"unix:{socket}", options=CHANNEL_OPTIONS)
+        self._is_closed = False
         self.jobs = job_service_pb2_grpc.JobServiceStub(self._channel)
 
     @cached_property
@@ -92,6 +94,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_closed = True
         await self._channel.close()
 
     async def call(
@@ -113,7 +116,7 @@ class Client:
             try:
                 return await self._once(method, request, deadline)
             except MilepostError as error:
-                if error.code is not Code.DAEMON_UNREACHABLE or clock() >= gone_at:
+                if error.code is not Code.DAEMON_UNREACHABLE or clock() >= gone_at or self._is_closed:
                     raise
                 await asyncio.sleep(0.1)
 
@@ -122,17 +125,30 @@ class Client:
     ) -> Response:
         try:
             # Without wait_for_ready a daemon that is not there is told at once; `call` decides how long to go on.
-            return await method(request, timeout=deadline, metadata=self._metadata, wait_for_ready=False)
+            with self._told_when_closed():
+                return await method(request, timeout=deadline, metadata=self._metadata, wait_for_ready=False)
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from error
+
+    @contextmanager
+    def _told_when_closed(self) -> Iterator[None]:
+        """gRPC cancels whoever waits on a channel that is closed, as if the task itself had been cancelled."""
+        try:
+            yield
+        except (asyncio.CancelledError, grpc.aio.UsageError) as error:
+            task = asyncio.current_task()
+            if not self._is_closed or (task is not None and task.cancelling()):
+                raise
+            raise MilepostError(Code.DAEMON_UNREACHABLE, "The connection was closed.", "Try again.") from error
 
     async def stream(
         self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]", request: Request
     ) -> AsyncIterator[Response]:
         """The answers of a streaming method, until the daemon ends them. Raises MilepostError."""
         try:
-            async for response in method(request, metadata=self._metadata, wait_for_ready=False):
-                yield response
+            with self._told_when_closed():
+                async for response in method(request, metadata=self._metadata, wait_for_ready=False):
+                    yield response
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from error
 

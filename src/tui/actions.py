@@ -88,12 +88,17 @@ def offered(row: JobRow) -> list[Offered]:
 
 def offered_one(row: JobRow, commands: Sequence[str]) -> Offered:
     """The first of these commands that is allowed; else the refusal of the first."""
-    known = {one.offer.command: one for one in offered(row)}
-    found = [known[command] for command in commands if command in known]
-    allowed = next((one for one in found if one.allowed), None)
-    if allowed or found:
-        return allowed or found[0]
-    return Offered(offer_of(commands[0]), allowed=False, refusal="This daemon does not know the command.")
+    action = _first(row, commands)
+    if action is None:
+        return Offered(offer_of(commands[0]), allowed=False, refusal="This daemon does not know the command.")
+    return _offered(action)
+
+
+def _first(row: JobRow, commands: Sequence[str]) -> "Action | None":
+    """The action of `offered_one`, and no more: it is asked for every marked job."""
+    told = {name: action for action in row.job.actions if (name := command_name(action.command)) in commands}
+    found = [told[command] for command in commands if command in told]
+    return next((action for action in found if action.allowed), found[0] if found else None)
 
 
 def _offered(action: "Action") -> Offered:
@@ -142,9 +147,9 @@ def plan(rows: Iterable[JobRow], commands: Sequence[str]) -> list[Plan]:
     reached: dict[str, list[str]] = {}
     skipped: Counter[str] = Counter()
     for row in rows:
-        one = offered_one(row, commands)
-        if one.allowed:
-            reached.setdefault(one.offer.command, []).append(row.job.id)
+        action = _first(row, commands)
+        if action is not None and action.allowed:
+            reached.setdefault(command_name(action.command), []).append(row.id)
         else:
             skipped[row.status.word] += 1
     left = tuple(skipped.most_common())

@@ -127,7 +127,8 @@ def listing(view: JobView, look: Look) -> list[Part]:
     """What is marked, held still, and how the list is sorted."""
     parts = []
     if view.marks:
-        parts.append(Part(f"{look.glyphs.mark} {len(view.marks)} marked  ", look.accent, "unmark"))
+        unlisted = f", {len(view.unlisted_marks)} not listed" if view.unlisted_marks else ""
+        parts.append(Part(f"{look.glyphs.mark} {len(view.marks)} marked{unlisted}  ", look.accent, "unmark"))
     if view.frozen:
         parts.append(Part("frozen  ", look.amber, "freeze"))
     arrow = look.glyphs.descending if view.order.reverse else look.glyphs.ascending

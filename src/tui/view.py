@@ -64,8 +64,11 @@ class JobView:
         self.marks: set[str] = set()
         self.frozen = False
         self.cursor_id = ""
+        #: Where the cursor stands in `ids`; 0 where nothing is listed.
+        self.cursor_line = 0
         self.ids: Sequence[str] = ()
-        self._lines: dict[str, int] = {}
+        #: Marks that the filter or the statuses leave out: no command is for them.
+        self.unlisted_marks: frozenset[str] = frozenset()
         self._node: Node | None = None
 
     def filter(self, text: str) -> None:
@@ -86,26 +89,24 @@ class JobView:
 
     def rebuild(self, rows: Mapping[str, JobRow], now: float) -> None:
         """Filters and sorts. The cursor stays on its job; where that is gone, on its line."""
-        line = self.cursor_line
         # Equal ones stay in the order in which they were first told of.
         listed = sorted(self.matching(rows, now), key=_KEYS[self.order.sort], reverse=self.order.reverse)
-        self.ids = list(map(attrgetter("id"), listed))
-        self._lines = dict(zip(self.ids, range(len(self.ids)), strict=True))
+        self._list([row.id for row in listed])
         self.marks.intersection_update(rows)
-        if self.cursor_id not in self._lines:
-            self.cursor_id = self.ids[min(line, len(self.ids) - 1)] if self.ids else ""
+        self.unlisted_marks = frozenset(self.marks.difference(self.ids)) if self.marks else frozenset()
 
-    def drop_gone(self, rows: Mapping[str, JobRow]) -> bool:
-        """For a list that holds still: only what no longer exists leaves it. True when something did."""
-        if all(job_id in rows for job_id in self.ids):
-            return False
-        line = self.cursor_line
-        self.ids = [job_id for job_id in self.ids if job_id in rows]
-        self._lines = {job_id: at for at, job_id in enumerate(self.ids)}
-        self.marks.intersection_update(rows)
-        if self.cursor_id not in self._lines:
-            self.cursor_id = self.ids[min(line, len(self.ids) - 1)] if self.ids else ""
-        return True
+    def drop_gone(self, rows: Mapping[str, JobRow]) -> None:
+        """For a list that holds still: only what no longer exists leaves it."""
+        left = [job_id for job_id in self.ids if job_id in rows]
+        if len(left) < len(self.ids):
+            self._list(left)
+            self.marks.intersection_update(rows)
+            self.unlisted_marks = self.unlisted_marks.intersection(rows)
+
+    def _list(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+        line = self.line_of(self.cursor_id)
+        self.move_to(self.cursor_line if line is None else line)
 
     def matching(self, rows: Mapping[str, JobRow], now: float) -> Sequence[JobRow]:
         found: Sequence[JobRow] = list(rows.values())
@@ -119,19 +120,27 @@ class JobView:
 
     # --- cursor and marks ---
 
-    @property
-    def cursor_line(self) -> int:
-        return self._lines.get(self.cursor_id, 0)
-
     def line_of(self, job_id: str) -> int | None:
-        return self._lines.get(job_id)
+        try:
+            return self.ids.index(job_id)
+        except ValueError:
+            return None
 
     def move_to(self, line: int) -> None:
-        if self.ids:
-            self.cursor_id = self.ids[max(0, min(line, len(self.ids) - 1))]
+        self.cursor_line = max(0, min(line, len(self.ids) - 1))
+        self.cursor_id = self.ids[self.cursor_line] if self.ids else ""
 
     def toggle_mark(self, job_id: str) -> None:
         self.marks ^= {job_id} if job_id else set()
+
+    @property
+    def marked(self) -> list[str]:
+        """The marks that are listed, in the order of the list: what a command is for."""
+        return [job_id for job_id in self.ids if job_id in self.marks] if self.marks else []
+
+    def unmark_all(self) -> None:
+        self.marks.clear()
+        self.unlisted_marks = frozenset()
 
     def mark_range(self, first: int, last: int) -> None:
         self.marks.update(self.ids[min(first, last) : max(first, last) + 1])
@@ -144,6 +153,7 @@ class JobView:
         statuses, count = frozenset(wanted), len(self.ids)
         for step in range(1, count + 1):
             line = (self.cursor_line + step) % count
-            if rows[self.ids[line]].status in statuses:
+            row = rows.get(self.ids[line])  # it may have been removed since the list was made
+            if row is not None and row.status in statuses:
                 return line
         return None

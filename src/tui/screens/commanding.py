@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
@@ -33,6 +34,7 @@ KEYS: Mapping[str, str] = {
     "force_cancel": "X",
     "retry": "t",
 }
+NOT_LIVE = "Not connected: commands are off until the daemon answers."
 #: Seconds that an error stays, unless a person clears it: until read.
 STICKY = 86_400.0
 #: Commands on their way at a time: a pause may take 2 s to answer.
@@ -50,6 +52,7 @@ class CommandScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._busy: set[tuple[str, str]] = set()
+        self._is_asking = False
 
     def chosen_rows(self) -> Sequence[JobRow]:
         raise NotImplementedError
@@ -106,24 +109,47 @@ class CommandScreen(Screen[None]):
         if not rows:
             return
         if not self.milepost.link.is_live:
-            self.notify("Not connected: commands are off until the daemon answers.", severity="warning", markup=False)
-        elif len(rows) == 1:
-            self.run_worker(self._on_one(rows[0], commands), group="commands")
-        else:
-            self.run_worker(self._on_many(rows, commands), group="commands")
+            self.notify(NOT_LIVE, severity="warning", markup=False)
+        elif not self._is_asking:  # a key that is held down asks once
+            self._is_asking = True
+            deed = self._on_one(rows[0], commands) if len(rows) == 1 else self._on_many(rows, commands)
+            # Of the app: what was sent is told, whatever screen is open by then.
+            self.app.run_worker(deed, group="commands")
+
+    def _has_changed(self, row: JobRow) -> bool:
+        """Whether the job is in another state than when a person was asked about it."""
+        now = self.milepost.store.rows.get(row.id)
+        return now is None or now.state is not row.state
 
     # --- one job ---
 
     async def _on_one(self, row: JobRow, commands: Sequence[str]) -> None:
+        try:
+            command, step = await self._chosen(row, commands)
+        finally:
+            self._is_asking = False
+        if command:
+            await self._send(row.id, command, step)
+
+    async def _chosen(self, row: JobRow, commands: Sequence[str]) -> tuple[str, str]:
+        """The command and the step that it is for; ("", "") when nothing is to be done."""
         one = offered_one(row, commands)
+        command = one.offer.command
         if not one.allowed:
             self.notify(brief(one.refusal), title=f"Cannot {one.offer.label.lower()}", severity="warning", markup=False)
-        elif (
-            len(commands) > 1 and one.offer.asks is not Asks.NOTHING and "RESTART" in commands
-        ) or one.offer.asks is Asks.STEP:
-            await self._choose_restart(row)
-        elif one.offer.asks is Asks.NOTHING or await self._confirmed(row, one):
-            await self._send(row.job.id, one.offer.command)
+            return "", ""
+        if (row.id, command) in self._busy:
+            return "", ""
+        if one.offer.asks is Asks.NOTHING:
+            return command, ""
+        if one.offer.asks is Asks.STEP or (len(commands) > 1 and "RESTART" in commands):
+            chosen = await self._chosen_restart(row)
+        else:
+            chosen = (command, "") if await self._confirmed(row, one) else ("", "")
+        if chosen[0] and self._has_changed(row):
+            self.complain(_changed(row))
+            return "", ""
+        return chosen
 
     async def _confirmed(self, row: JobRow, one: Offered) -> bool:
         title = f"{one.offer.label}: {row.job.id} {row.job.name}"
@@ -131,13 +157,12 @@ class CommandScreen(Screen[None]):
         question = Question(title, consequence, one.offer.label, one.offer.keep)
         return await self.app.push_screen_wait(ConfirmDialog(question))
 
-    async def _choose_restart(self, row: JobRow) -> None:
+    async def _chosen_restart(self, row: JobRow) -> tuple[str, str]:
         choices = restart_choices(row)
         title = f"Restart {row.job.id} {row.job.name}"
         chosen = await self.app.push_screen_wait(ChoiceDialog(title, "Leave it as it is", choices))
-        if chosen:
-            command, _, step = chosen.partition(":")
-            await self._send(row.job.id, command, step)
+        command, _, step = chosen.partition(":")
+        return command, step
 
     async def _send(self, job_id: str, command: str, step: str = "", item_keys: tuple[str, ...] = ()) -> None:
         try:
@@ -152,10 +177,11 @@ class CommandScreen(Screen[None]):
         from milepost.tui.requests import Order  # loaded with the connection
 
         connection = self.milepost.connection
-        assert connection is not None, "commands are off until there is a connection"
+        if connection is None or not connection.link.is_live:  # lost while a person was asked
+            raise MilepostError(Code.DAEMON_UNREACHABLE, "The connection was lost before it was sent.", NOT_LIVE)
         entry = (job_id, command)
         self._busy.add(entry)
-        self.paint_actions()
+        self._paint_busy()
         try:
             return await connection.send(Order(command, job_id, step, item_keys))
         except MilepostError as error:
@@ -168,16 +194,38 @@ class CommandScreen(Screen[None]):
             raise
         finally:
             self._busy.discard(entry)
+            self._paint_busy()
+
+    def _paint_busy(self) -> None:
+        if self.is_attached:  # a detail may be closed while its command is under way
             self.paint_actions()
 
     # --- many jobs ---
 
     async def _on_many(self, rows: Sequence[JobRow], commands: Sequence[str]) -> None:
+        try:
+            confirmed = await self._confirmed_plans(rows, commands)
+        finally:
+            self._is_asking = False
+        for planned in confirmed:
+            await self._send_many(planned)
+
+    async def _confirmed_plans(self, rows: Sequence[JobRow], commands: Sequence[str]) -> list[Plan]:
+        confirmed = []
         for planned in plan(rows, commands):
             if not planned.job_ids:
                 self.notify(f"{planned.words}.", title="Nothing to do", severity="warning", markup=False)
             elif await self.app.push_screen_wait(ConfirmDialog(_bulk_question(planned))):
-                await self._send_many(planned)
+                confirmed.append(self._still_meant(planned, rows))
+        return confirmed
+
+    def _still_meant(self, planned: Plan, rows: Sequence[JobRow]) -> Plan:
+        """Without the jobs that changed while it was asked."""
+        changed = {row.id for row in rows if self._has_changed(row)}.intersection(planned.job_ids)
+        if changed:
+            words = f"{len(changed)} of these jobs changed while you were asked, and stay as they are."
+            self.notify(words, severity="warning", timeout=STICKY, markup=False)
+        return replace(planned, job_ids=tuple(job_id for job_id in planned.job_ids if job_id not in changed))
 
     async def _send_many(self, planned: Plan) -> None:
         slots = asyncio.Semaphore(AT_A_TIME)
@@ -199,6 +247,14 @@ class CommandScreen(Screen[None]):
             self.complain(MilepostError(error.code, f"{job_id}: {error.message}", error.remedy))
         if len(errors) > 3:
             self.notify(f"{len(errors) - 3} more were not done.", severity="error", timeout=STICKY, markup=False)
+
+
+def _changed(row: JobRow) -> MilepostError:
+    return MilepostError(
+        Code.NOT_ALLOWED,
+        f"{row.id} is not {row.state.value.lower()} any more, as it was when you were asked.",
+        "Look at it, and press the key again if you still mean it.",
+    )
 
 
 def restart_choices(row: JobRow) -> list[Choice]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from milepost.core.errors import MilepostError
-from milepost.tui.screens.commanding import CommandScreen
+from milepost.tui.screens.commanding import NOT_LIVE, CommandScreen
 
 if TYPE_CHECKING:
     from milepost.tui.widgets.detail import JobDetail
@@ -39,6 +39,7 @@ class DetailingScreen(CommandScreen):
     def on_job_detail_item_retry(self, event: "JobDetail.ItemRetry") -> None:
         event.stop()
         if self.milepost.link.is_live:
-            self.run_worker(self._send(event.job_id, "RETRY", item_keys=(event.item_key,)), group="commands")
+            deed = self._send(event.job_id, "RETRY", item_keys=(event.item_key,))
+            self.app.run_worker(deed, group="commands")
         else:
-            self.notify("Not connected: commands are off until the daemon answers.", severity="warning", markup=False)
+            self.notify(NOT_LIVE, severity="warning", markup=False)

@@ -17,6 +17,7 @@ from milepost.tui.link import LinkState
 from milepost.tui.memory import recall
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.detailing import DetailingScreen
+from milepost.tui.screens.dialogs import brief
 from milepost.tui.status import ATTENTION, Status
 from milepost.tui.store import Changes
 from milepost.tui.view import JobView, Sort
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two times the whole list is put in order anew.
 REORDER = 1.0
+#: Seconds until a person has seen that another job is under the cursor.
+SEEN_AFTER = 1.0
 #: Below this size there is the list and nothing around it.
 PLAIN = Size(60, 16)
 #: Lines of a screen on which a detail has room below the list.
@@ -66,6 +69,7 @@ class JobsScreen(DetailingScreen):
         self.view = JobView()
         self._stale = True
         self._rebuilt = 0.0
+        self._slid = -SEEN_AFTER
         self._last_mark = ""
         self._notice = ""
 
@@ -139,11 +143,14 @@ class JobsScreen(DetailingScreen):
     def _rebuild(self) -> None:
         view = self.view
         self._follow_cursor()
+        before = view.cursor_id
         if view.holds_still and view.ids:
             view.drop_gone(self._rows)
         else:
             view.rebuild(self._rows, self.milepost.clock.now())
             self._stale = False
+        if before and before != view.cursor_id:
+            self._slid = self.milepost.clock.monotonic()
         self._rebuilt = time.monotonic()
         self.table.show_count(len(view.ids))
         self.table.put_cursor(view.cursor_line)
@@ -241,6 +248,7 @@ class JobsScreen(DetailingScreen):
 
     def on_line_list_moved(self, event: LineList.Moved) -> None:
         if event.control is self.table:
+            self._slid = -SEEN_AFTER
             self._follow_cursor()
             self.paint_actions()
             self._show_detail()
@@ -391,7 +399,7 @@ class JobsScreen(DetailingScreen):
         elif self.detail_pane.is_open:
             self._close_detail()
         elif self.view.marks:
-            self.view.marks.clear()
+            self.view.unmark_all()
             self._paint_marks()
         elif self.view.narrows:
             self._list_everything()
@@ -432,12 +440,18 @@ class JobsScreen(DetailingScreen):
     # --- commands ---
 
     def chosen_rows(self) -> Sequence[JobRow]:
-        """What a command is for: the marked jobs, else the one under the cursor."""
+        """What a command is for: the marked jobs that are listed, else the one under the cursor."""
         self._follow_cursor()
-        if self.view.marks:
-            return [row for job_id in self.view.marks if (row := self._rows.get(job_id))]
-        row = self.cursor_row
-        return [row] if row else []
+        wanted = self.view.marked or [self.view.cursor_id]
+        return [row for job_id in wanted if (row := self._rows.get(job_id))]
+
+    def command(self, commands: Sequence[str]) -> None:
+        """Not for a job that came under the cursor by itself, faster than a person can see it."""
+        if self.view.marked or self.milepost.clock.monotonic() - self._slid >= SEEN_AFTER:
+            super().command(commands)
+        else:
+            words = f"The job under the cursor has left the list. Press it again if you mean {self.view.cursor_id}."
+            self.notify(brief(words), severity="warning", markup=False)
 
     def paint_actions(self) -> None:
         line, row = self.query_one("#actions", ClickLine), self.cursor_row

@@ -1,0 +1,181 @@
+"""What a person does in the very moment in which something else happens."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual.visual import visualize
+
+from milepost.core.model import JobState
+from milepost.tui.link import LinkState
+from milepost.tui.screens.dialogs import ChoiceDialog, ConfirmDialog
+from milepost.tui.screens.jobs import JobsScreen
+from milepost.tui.widgets.detail import JobDetail
+from milepost.tui.widgets.tab_bar import Tab
+from milepost.v1 import job_pb2
+from milepost.v1 import job_service_pb2 as pb
+from tests.support import factories
+from tests.support.in_process import InProcessDaemon
+from tests.support.tui import Ui, commands_of, insert, open_ui
+
+SIZE = (100, 40)
+
+
+def delete(ui: Ui, job_id: str) -> None:
+    """As the daemon tells it, before anything is drawn anew."""
+    ui.app.store.apply(pb.WatchJobsResponse(deleted=[job_id]))
+
+
+async def two(daemon: InProcessDaemon) -> None:
+    await insert(daemon, "j-aaaaaaaa", JobState.PAUSED, name="alpha")
+    await insert(daemon, "j-bbbbbbbb", JobState.PAUSED, name="bravo")
+
+
+async def test_keys_after_a_job_was_deleted_and_before_the_list_is_made_anew(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.go_to("j-aaaaaaaa")
+        delete(ui, "j-aaaaaaaa")
+        await ui.press(*"rRpxtYyf", "space", "V", "a", "enter")
+        assert await commands_of(daemon, "j-bbbbbbbb") == []
+        assert not isinstance(ui.app.screen, ConfirmDialog | ChoiceDialog)
+
+
+async def test_a_key_meant_for_the_job_that_has_just_left_the_list(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.go_to("j-aaaaaaaa")
+        delete(ui, "j-aaaaaaaa")
+        ui.screen._rebuild()
+        assert ui.screen.view.cursor_id == "j-bbbbbbbb"
+        await ui.press("r")
+        await ui.until(ui.toasts, "it says why not")
+        assert "Press it again if you mean j-bbbbbbbb." in ui.toasts()[0]
+        assert await commands_of(daemon, "j-bbbbbbbb") == []
+        ui.clear_toasts()
+        ui.clock.pass_by(1)
+        await ui.press("r")
+        await ui.until(ui.toasts, "it is done")
+        assert await commands_of(daemon, "j-bbbbbbbb") == ["RESUME"]
+
+
+async def test_marks_that_a_filter_hides_get_no_command(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.press("a")
+        assert "2 marked  " in ui.line_of("#listing")
+        await ui.type("alpha")
+        await ui.press("enter")
+        await ui.until(lambda: "2 marked, 1 not listed" in ui.line_of("#listing"), "it says so")
+        await ui.press("r")
+        await ui.until(ui.toasts, "it is done")
+        assert await commands_of(daemon, "j-aaaaaaaa") == ["RESUME"]
+        assert await commands_of(daemon, "j-bbbbbbbb") == []
+
+
+async def test_a_question_that_is_answered_after_the_job_has_changed(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.go_to("j-aaaaaaaa")
+        await ui.press("x")
+        await ui.dialog(ConfirmDialog)
+        changed = job_pb2.Job()
+        changed.CopyFrom(ui.job("j-aaaaaaaa"))
+        changed.state = job_pb2.JOB_STATE_RUNNING
+        await ui.tell(changed)
+        ui.clock.pass_by(1)
+        await ui.press("y")
+        await ui.until(ui.toasts, "it says why not")
+        assert "is not paused any more" in ui.toasts()[0]
+        assert await commands_of(daemon, "j-aaaaaaaa") == []
+
+
+async def test_a_question_about_many_is_only_for_those_that_have_not_changed(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.press("a", "r")
+        await ui.dialog(ConfirmDialog)
+        delete(ui, "j-aaaaaaaa")
+        ui.clock.pass_by(1)
+        await ui.press("y")
+        await ui.until(lambda: len(ui.toasts()) == 2, "it is told")
+        assert ui.toasts()[0].startswith("1 of these jobs changed")
+        assert await commands_of(daemon, "j-aaaaaaaa") == []
+        assert await commands_of(daemon, "j-bbbbbbbb") == ["RESUME"]
+
+
+async def test_a_detail_closed_while_its_command_is_under_way(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await insert(daemon, "j-aaaaaaaa", JobState.PAUSED)
+    go_on = threading.Event()
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        ui.app.open_job("j-aaaaaaaa")
+        await ui.until(lambda: "r ▶ Resume" in ui.text(), "the detail is open")
+        writing = asyncio.create_task(daemon.store.write(lambda _: go_on.wait(30)))
+        try:
+            await ui.press("r")
+            await ui.until(lambda: "[r … Resume]" in ui.text(), "it is under way")
+            await ui.press("escape")
+            await ui.until(lambda: isinstance(ui.app.screen, JobsScreen), "the detail is closed")
+        finally:
+            go_on.set()
+        await writing
+        await ui.until(ui.toasts, "it is told all the same")
+        assert ui.toasts()[0].startswith("Resume: j-aaaaaaaa")
+
+
+@pytest.mark.parametrize("tab", [Tab.ITEMS, Tab.LOGS])
+async def test_a_detail_goes_on_after_reconnecting(daemon: InProcessDaemon, tmp_path: Path, tab: Tab) -> None:
+    job = await insert(daemon, "j-aaaaaaaa", JobState.RUNNING, failed=0)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.press("enter")
+        await ui.until(lambda: "1/3" in ui.text(), "the items are read")
+        detail = ui.screen.query_one(JobDetail)
+        detail.open_tab(tab)
+        await ui.settle()
+        before = ui.app.connection
+        ui.app._connect()
+        await ui.until(lambda: ui.app.connection is not before, "there is another connection")
+        await ui.until(lambda: ui.app.link.state is LinkState.LIVE, "it is connected")
+        detail.open_tab(Tab.ITEMS)
+        await daemon.report(job, factories.failed(1, 1))
+        await ui.until(lambda: "✗ a" in ui.text(), "the items are read again")
+
+
+async def test_a_command_that_is_under_way_while_reconnecting_is_told(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    go_on = threading.Event()
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        writing = asyncio.create_task(daemon.store.write(lambda _: go_on.wait(30)))
+        try:
+            await ui.press("r")
+            await ui.until(lambda: "[r … Resume]" in ui.text(), "it is under way")
+            ui.app._connect()
+            await ui.until(ui.toasts, "it is told")
+            assert "whether it was done is not known" in ui.toasts()[0]
+        finally:
+            go_on.set()
+        await writing
+
+
+async def test_two_keys_at_once(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await insert(daemon, "j-aaaaaaaa", JobState.RUNNING)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        for _ in range(3):
+            ui.app.post_message(events.Key("x", "x"))
+        await ui.dialog(ConfirmDialog)
+        await ui.settle()
+        await ui.settle()
+        assert len(ui.app.screen_stack) == 2
+
+
+async def test_why_a_filter_is_wrong_is_no_markup(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.type('state = "[/a]"')
+        why = ui.screen.query_one("#filter").tooltip
+        assert "[/a]" in str(visualize(ui.screen, why, markup=True))
