@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.common.filter import EVERYTHING, FilterSubject, Node, matches, parse
+from milepost.common.filter import EVERYTHING, FilterSubject, Node, matches, parse, select
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import FindingKind, JobState
 
@@ -118,6 +118,12 @@ def test_refusals_tell_where_and_what(text: str, column: int, told: str) -> None
     assert caught.value.code is Code.INVALID_FILTER
     assert caught.value.metadata["column"] == str(column)
     assert told in str(caught.value)
+
+
+def test_a_value_is_never_part_of_an_expression() -> None:
+    for text in ("'] or True or ['", "v0", '__import__("os")', "\\n", "{values}"):
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        assert select(parse(f'name = "{quoted}" OR name:"{quoted}"'), [JOB], NOW) == []
 
 
 def test_nothing_asks_for_everything() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from milepost.common.filter import FilterSubject, Node, matches, parse
+from milepost.common.filter import FilterSubject, Node, matches, parse, select
 from milepost.common.filter.tree import (
     COMPARISONS,
     FIELDS,
@@ -164,7 +164,7 @@ def chosen(db: sqlite3.Connection, clause: filters.Clause) -> list[Job]:
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(described=st.lists(described_jobs(), min_size=1, max_size=6), nodes=st.lists(NODES, min_size=1, max_size=8))
-async def test_sql_chooses_what_the_predicate_chooses(
+async def test_sql_and_one_pass_choose_what_the_predicate_chooses(
     store: Store, described: list[Described], nodes: list[Node]
 ) -> None:
     def store_all(tx: Transaction) -> list[str]:
@@ -181,7 +181,9 @@ async def test_sql_chooses_what_the_predicate_chooses(
     for node in nodes:
         clause = filters.to_clause(node, NOW, noticed)
         found = await store.read(partial(chosen, clause=clause))
-        assert {job.id for job in found} == {one.id for one in subjects if matches(node, one, NOW)}, node
+        expected = [one for one in subjects if matches(node, one, NOW)]
+        assert {job.id for job in found} == {one.id for one in expected}, node
+        assert list(select(node, subjects, NOW)) == expected, node
 
 
 @pytest.mark.parametrize(

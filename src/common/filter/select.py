@@ -1,15 +1,16 @@
-"""The same predicate over many jobs at once: a column of truth for each test, made and joined without a Python loop."""
+"""The same predicate over many jobs at once: a filter becomes one Python expression, compiled for one pass."""
 
 from collections.abc import Callable, Sequence
-from itertools import compress, repeat
-from operator import and_, attrgetter, contains, is_, not_, or_, sub
+from functools import lru_cache
+from types import CodeType
 from typing import TypeVar
 
 from milepost.common.filter.tree import (
-    COMPARISONS,
     EVERYTHING,
     And,
     Filterable,
+    FindingTest,
+    LabelTest,
     Node,
     Not,
     NumberTest,
@@ -23,44 +24,54 @@ from milepost.common.filter.tree import (
 
 Subject = TypeVar("Subject", bound=Filterable)
 
-_STARTS = {"age": attrgetter("create_time"), "idle": attrgetter("activity_time")}
+_NUMBERS = {"age": "(now - job.create_time)", "idle": "(now - job.activity_time)"}
+_SIGNS = {Operator.EQUAL: "==", Operator.UNEQUAL: "!="}
 
 
 def select(node: Node, subjects: Sequence[Subject], now: float) -> Sequence[Subject]:
     """Those for which `matches` holds, in the same order. Of 50,000 in milliseconds."""
-    return subjects if node == EVERYTHING else list(compress(subjects, _column(node, subjects, now)))
+    if node == EVERYTHING:
+        return subjects
+    code, values = _compiled(node)
+    names = {"jobs": subjects, "now": now, "values": values, "matches": matches, "fold": fold}
+    chosen: list[Subject] = eval(code, names)  # noqa: S307 - made below of fixed pieces; what was typed is in `values`
+    return chosen
 
 
-def _column(node: Node, subjects: Sequence[Filterable], now: float) -> list[bool]:
+@lru_cache(maxsize=16)
+def _compiled(node: Node) -> tuple[CodeType, tuple[object, ...]]:
+    values: list[object] = []
+
+    def value(given: object) -> str:
+        values.append(given)
+        return f"v{len(values) - 1}"
+
+    expression = _expression(node, value)
+    bound = "".join(f" for v{number} in (values[{number}],)" for number in range(len(values)))
+    # Bound once and before the loop over the jobs, so that each is a local variable within it.
+    source = f"[job{bound} for job in jobs if {expression}]"
+    return compile(source, "<filter>", "eval"), tuple(values)
+
+
+def _expression(node: Node, value: Callable[[object], str]) -> str:
     match node:
-        case And(operands) | Or(operands) if not operands:
-            return [isinstance(node, And)] * len(subjects)
         case And(operands):
-            return _joined(and_, operands, subjects, now)
+            return f"({' and '.join(_expression(operand, value) for operand in operands) or 'True'})"
         case Or(operands):
-            return _joined(or_, operands, subjects, now)
+            return f"({' or '.join(_expression(operand, value) for operand in operands) or 'False'})"
         case Not(operand):
-            return list(map(not_, _column(operand, subjects, now)))
-        case StateTest(value):
-            return list(map(is_, map(attrgetter("state"), subjects), repeat(value)))
-        case TextTest("name", Operator.HAS, value):
-            # By far the commonest: a person types part of a name.
-            return list(map(contains, map(attrgetter("folded_name"), subjects), repeat(fold(value))))
-        case TextTest(field, Operator.HAS, value):
-            return list(map(contains, map(fold, map(attrgetter(field), subjects)), repeat(fold(value))))
-        case NumberTest(field, op, value) if field in _STARTS:
-            ages = map(sub, repeat(now), map(_STARTS[field], subjects))
-            return list(map(COMPARISONS[op], ages, repeat(value)))
-        case NumberTest(field, op, value):
-            return list(map(COMPARISONS[op], map(attrgetter(field), subjects), repeat(value)))
-        case _:
-            return [matches(node, subject, now) for subject in subjects]
-
-
-def _joined(
-    join: Callable[[bool, bool], bool], operands: Sequence[Node], subjects: Sequence[Filterable], now: float
-) -> list[bool]:
-    column = _column(operands[0], subjects, now)
-    for operand in operands[1:]:
-        column = list(map(join, column, _column(operand, subjects, now)))
-    return column
+            return f"(not {_expression(operand, value)})"
+        case StateTest(state):
+            return f"job.state is {value(state)}"
+        case FindingTest(kind):
+            return f"{value(kind)} in job.findings"
+        case TextTest("name", Operator.HAS, part):
+            return f"{value(fold(part))} in job.folded_name"
+        case TextTest(field, Operator.HAS, part):
+            return f"{value(fold(part))} in fold(job.{field})"
+        case TextTest(field, op, text):
+            return f"job.{field} {_SIGNS[op]} {value(text)}"
+        case NumberTest(field, op, number):
+            return f"{_NUMBERS.get(field, f'job.{field}')} {_SIGNS.get(op, op.value)} {value(number)}"
+        case LabelTest():
+            return f"matches({value(node)}, job, now)"
