@@ -87,7 +87,7 @@ class MilepostApp(App[None]):
 
     @property
     def link(self) -> Link:
-        return self.connection.link if self.connection else Link(LinkState.CONNECTING, 0.0)
+        return self.connection.link if self.connection else Link(LinkState.CONNECTING, self.clock.now())
 
     def client_of(self) -> "Client | None":
         """The way to the daemon, as soon as there is one."""
@@ -137,7 +137,7 @@ class MilepostApp(App[None]):
 
     async def _follow(self) -> None:
         kind = await asyncio.to_thread(_load_connection)
-        self.connection = kind(self.settings, self.environ, self.store, self._on_change)
+        self.connection = kind(self.settings, self.environ, self.store, self._on_change, self.link)
         self._on_change()
         await self.connection.run()
 
@@ -245,8 +245,3 @@ def _load_connection() -> "type[Connection]":
     from milepost.tui.connection import Connection
 
     return Connection
-
-
-def run(settings: Settings, environ: Mapping[str, str], job: str = "") -> None:
-    """Until a person quits."""
-    MilepostApp(settings, environ, job).run()

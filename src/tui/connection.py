@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import milepost
 from milepost.common import paths
@@ -23,14 +24,24 @@ _AGAIN = 1.0
 
 
 class Connection:
-    """`run` follows the daemon for ever; `on_change` is called for each news, `link` says how things stand."""
+    """`run` follows the daemon for ever; `on_change` is called for each news, `link` says how things stand.
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], store: JobStore, on_change: Callable[[], None]):
+    It begins with the link of the connection before: until it knows better, what is shown is as old as it was.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        store: JobStore,
+        on_change: Callable[[], None],
+        link: Link,
+    ) -> None:
         self._settings = settings
         self._environ = environ
         self._store = store
         self._on_change = on_change
-        self.link = Link(LinkState.CONNECTING, time.time())
+        self.link = link
         self.client: Client | None = None
         self._caught_up = False
 
@@ -110,5 +121,6 @@ class Connection:
             self.link = self.link.settled(time.time())
 
     def _tell(self, state: LinkState, message: str) -> None:
-        self.link = Link(state, time.time(), message, self.link.daemon_version, self.link.total, self.link.stats)
+        since = time.time() if self.link.is_live else self.link.since
+        self.link = replace(self.link, state=state, since=since, message=message)
         self._on_change()

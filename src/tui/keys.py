@@ -89,6 +89,8 @@ def keymap(wanted: Mapping[str, str]) -> dict[str, str]:
     for binding_id, keys in wanted.items():
         if binding_id not in known:
             raise _unknown(binding_id, known)
+        if not keys.split():
+            raise _invalid(f"{binding_id} has no key.", "Name at least one, or take it out of the settings.")
         for key in keys.split():
             if not is_key(key):
                 raise _invalid(

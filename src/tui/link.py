@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from milepost.common.text import safe
+
 if TYPE_CHECKING:
     from milepost.v1.daemon_service_pb2 import GetStatsResponse
 
@@ -18,7 +20,10 @@ class LinkState(Enum):
 
 @dataclass(frozen=True)
 class Link:
-    """`since`: Unix seconds. `message`: why it is not live. `total`: jobs that are to come while loading."""
+    """`since`: Unix seconds, when it became live or ceased to be. `message`: why it is not live.
+
+    `total`: jobs that are to come while loading.
+    """
 
     state: LinkState
     since: float
@@ -43,4 +48,4 @@ def version_warning(ours: str, daemons: str) -> str:
     """Empty when both are of one version."""
     if not daemons or ours == daemons:
         return ""
-    return f"The daemon is {daemons}, this screen {ours}: restart the older one."
+    return f"The daemon is {safe(daemons)}, this screen {ours}: restart the older one."

@@ -141,8 +141,8 @@ def banner(link: Link, now: float) -> str:
     match link.state:
         case LinkState.LOST:
             return (
-                f" Lost the daemon {seconds_words(now - link.since)} ago: what you see is of then. Commands are off; "
-                "it reconnects by itself, ctrl+r tries now."
+                f" Lost the daemon {seconds_words(now - link.since)} ago; it reconnects by itself (ctrl+r: now). "
+                "This is how it was; commands are off."
             )
         case LinkState.STARTING:
             return " No daemon answers: starting it."

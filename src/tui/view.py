@@ -60,6 +60,8 @@ class JobView:
     def __init__(self) -> None:
         self.order = Order()
         self.filter_text = ""
+        #: Whether the filter lets through other jobs later though nothing has changed.
+        self.uses_time = False
         self.statuses: frozenset[Status] = frozenset()
         self.marks: set[str] = set()
         self.frozen = False
@@ -73,10 +75,14 @@ class JobView:
 
     def filter(self, text: str) -> None:
         """Raises MilepostError(INVALID_FILTER); then the filter before stays."""
-        from milepost.common.filter import parse  # not before someone filters: the first paint does not need it
+        from milepost.common.filter import (  # not before someone filters: the first paint does not need it
+            parse,
+            uses_time,
+        )
 
         self._node = parse(text) if text else None
         self.filter_text = text
+        self.uses_time = self._node is not None and uses_time(self._node)
 
     @property
     def narrows(self) -> bool:

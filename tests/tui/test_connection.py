@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from milepost.common.settings import load_settings
 from milepost.tui import connection as subject
 from milepost.tui.connection import Connection
-from milepost.tui.link import LinkState
+from milepost.tui.link import Link, LinkState
 from milepost.tui.store import JobStore
 from milepost.v1 import daemon_service_pb2, job_pb2
 from milepost.v1 import job_service_pb2 as pb
@@ -83,9 +83,16 @@ async def test_it_is_live_only_while_everything_has_been_told(monkeypatch: pytes
 
     with tempfile.TemporaryDirectory(prefix="milepost-") as folder:
         store = JobStore()
-        connection = Connection(load_settings({"state_dir": folder}, {}), {}, store, tell)
+        before = Link(LinkState.LOST, 5.0)
+        connection = Connection(load_settings({"state_dir": folder}, {}), {}, store, tell, before)
         async with serving(Path(folder)) as daemon:
             running = asyncio.create_task(connection.run())
+
+            async def has_looked() -> bool:
+                return daemon.looks > 0
+
+            await wait_until(has_looked, "a daemon answers")
+            assert (connection.link.state, connection.link.since) == (LinkState.LOST, 5.0)
             daemon.updates.put_nowait(update(1, caught_up=True))
             await wait_until(lambda: at(LinkState.LIVE), "all is told")
 

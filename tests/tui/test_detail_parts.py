@@ -4,10 +4,12 @@ from rich.cells import cell_len
 
 from milepost.core.model import ItemState
 from milepost.tui.report import Evidence, failure_report
+from milepost.tui.row_making import row_for
 from milepost.tui.status import ASCII, UNICODE
 from milepost.tui.widgets import log_lines, plots
 from milepost.tui.widgets.cells import wrapped
 from milepost.tui.widgets.log_lines import LogLines, tag_of
+from milepost.tui.widgets.metrics import facts
 from milepost.tui.windows import KEEP, PAGE, ItemFilter, Window
 from milepost.v1 import daemon_service_pb2, job_pb2
 from tests.tui.detail_app import LOOK
@@ -184,3 +186,8 @@ def test_a_report_says_what_failed_and_no_secret() -> None:
 def test_code_in_a_report_ends_where_it_should() -> None:
     report = failure_report(_evidence(), 1_700_000_000.0)
     assert "````\n```\n# not a title\n````" in report
+
+
+def test_the_summary_has_room_for_every_fact() -> None:
+    job = job_pb2.Job(run_count=12, resume_count=11)
+    assert max(cell_len(text) for _, text, _ in facts(row_for(job), LOOK, 0.0)) <= 17  # of a quarter of 120 columns

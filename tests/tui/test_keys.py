@@ -39,6 +39,10 @@ def test_an_unknown_binding_is_told_with_those_near_it() -> None:
     assert "command." in refusal({"qqqq": "P"}).remedy
 
 
+def test_a_binding_without_a_key_is_refused() -> None:
+    assert "jobs.filter has no key" in refusal({"jobs.filter": " "}).message
+
+
 @pytest.mark.parametrize(
     ("binding_id", "key", "taken_by"),
     [

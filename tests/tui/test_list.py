@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input
 
 from milepost.core.model import JobState
+from milepost.tui.screens import jobs as subject
 from milepost.tui.status import Status
 from milepost.tui.view import Order, Sort
 from tests.support.in_process import InProcessDaemon
@@ -71,6 +73,18 @@ async def test_a_filter_is_typed_and_taken_away(daemon: InProcessDaemon, tmp_pat
         await ui.press("escape")
         assert letters(ui) == "dabc"
         assert ui.screen.query_one("#filter", Input).value == ""
+
+
+async def test_time_passes_for_a_filter_too(
+    daemon: InProcessDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "LOOK_AGAIN", 0.0)
+    await insert(daemon, "j-aaaaaaaa", JobState.PAUSED)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.type("age < 2h")
+        assert letters(ui) == "a"
+        ui.clock.pass_by(7200)
+        await ui.until(lambda: letters(ui) == "", "it is older now")
 
 
 async def test_the_cursor_stays_on_its_job(daemon: InProcessDaemon, tmp_path: Path) -> None:

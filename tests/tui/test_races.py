@@ -110,6 +110,19 @@ async def test_a_question_about_many_is_only_for_those_that_have_not_changed(
         assert await commands_of(daemon, "j-bbbbbbbb") == ["RESUME"]
 
 
+async def test_a_detail_whose_job_is_removed(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        ui.app.open_job("j-aaaaaaaa")
+        await ui.until(lambda: "r ▶ Resume" in ui.text(), "the detail is open")
+        delete(ui, "j-aaaaaaaa")
+        ui.app._on_change()
+        await ui.until(lambda: "this job was removed" in ui.text(), "it says so")
+        await ui.press(*"rxY")
+        assert "alpha" in ui.text()
+        assert not ui.toasts()
+
+
 async def test_a_detail_closed_while_its_command_is_under_way(daemon: InProcessDaemon, tmp_path: Path) -> None:
     await insert(daemon, "j-aaaaaaaa", JobState.PAUSED)
     go_on = threading.Event()

@@ -151,6 +151,13 @@ async def test_a_daemon_of_another_version(daemon: InProcessDaemon, tmp_path: Pa
         assert "99.0.0" not in ui.text()
 
 
+async def test_a_narrow_screen_says_all_of_a_lost_daemon(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    async with open_ui(daemon, tmp_path, (40, 15)) as ui:
+        await hold(ui, state=LinkState.LOST, since=ui.clock.time - 86_399)
+        shown = " ".join(" ".join(ui.lines()).split())
+        assert "it reconnects by itself (ctrl+r: now). This is how it was; commands are off." in shown
+
+
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (60, 16), (59, 15), (40, 15), (30, 6), (20, 3)])
 async def test_every_size_shows_the_jobs(daemon: InProcessDaemon, tmp_path: Path, size: tuple[int, int]) -> None:
     await insert(daemon, "j-aaaaaaaa", JobState.FAILED)

@@ -18,6 +18,6 @@ here changes there.
 
 from milepost.common.filter.parser import parse
 from milepost.common.filter.select import select
-from milepost.common.filter.tree import EVERYTHING, Filterable, FilterSubject, Node, fold, matches
+from milepost.common.filter.tree import EVERYTHING, Filterable, FilterSubject, Node, fold, matches, uses_time
 
-__all__ = ["EVERYTHING", "FilterSubject", "Filterable", "Node", "fold", "matches", "parse", "select"]
+__all__ = ["EVERYTHING", "FilterSubject", "Filterable", "Node", "fold", "matches", "parse", "select", "uses_time"]

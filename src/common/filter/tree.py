@@ -228,3 +228,16 @@ def _number(subject: Filterable, field: str, now: float) -> float:
             return now - subject.activity_time
         case _:
             return float(getattr(subject, field))
+
+
+def uses_time(node: Node) -> bool:
+    """Whether the same job may match at one time and not at another."""
+    match node:
+        case And(operands) | Or(operands):
+            return any(map(uses_time, operands))
+        case Not(operand):
+            return uses_time(operand)
+        case NumberTest(field):
+            return FIELDS[field] is Kind.DURATION
+        case _:
+            return False

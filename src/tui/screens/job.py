@@ -41,11 +41,18 @@ class JobScreen(DetailingScreen):
         self.app.switch_screen(JobScreen(job_id))
 
     def chosen_rows(self) -> Sequence[JobRow]:
-        return [self._row] if self._row else []
+        return [self._row] if self._row and not self._is_gone else []
+
+    @property
+    def _is_gone(self) -> bool:
+        store = self.milepost.store
+        return store.complete and self._job_id not in store.rows
 
     def paint_actions(self) -> None:
         look, line = self.milepost.look, self.query_one("#job-actions", ClickLine)
-        if self._row is None:
+        if self._is_gone:
+            line.show([parts.Part(" this job was removed: what you see is how it was last", look.amber)])
+        elif self._row is None:
             line.show([parts.Part(" loading …", look.dim)])
         elif not self.milepost.link.is_live:
             line.show([parts.Part(f" {self.milepost.link.state.value}: what you see is of before", look.amber)])

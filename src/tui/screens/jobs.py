@@ -13,7 +13,6 @@ from textual.widgets import Static
 from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
 from milepost.tui import parts
-from milepost.tui.link import LinkState
 from milepost.tui.memory import recall
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.detailing import DetailingScreen
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two times the whole list is put in order anew.
 REORDER = 1.0
+#: Seconds until a filter that uses the time is looked at again.
+LOOK_AGAIN = 5.0
 #: Seconds until a person has seen that another job is under the cursor.
 SEEN_AFTER = 1.0
 #: Below this size there is the list and nothing around it.
@@ -204,9 +205,9 @@ class JobsScreen(DetailingScreen):
         self.query_one(Masthead).show(app.link, app.store, self.view, app.clock.now())
         self._filter_line.show(parts.listing(self.view, app.look))
         self.query_one(JobTableHead).show(self.view.order)
-        lost = app.link.state is LinkState.LOST
-        if lost != self.table.has_class("stale"):
-            self.table.set_class(lost, "stale")
+        stale = not app.link.is_live
+        if stale != self.table.has_class("stale"):
+            self.table.set_class(stale, "stale")
         self._paint_notice()
         self.paint_actions()
 
@@ -238,6 +239,8 @@ class JobsScreen(DetailingScreen):
 
     def _each_second(self) -> None:
         moves = self.query_one(Masthead).add_rate(self.milepost.store.rate)
+        if self.view.uses_time and time.monotonic() - self._rebuilt >= LOOK_AGAIN:
+            self._stale = True
         was_stale = self._stale
         if was_stale:
             self._rebuild()

@@ -216,8 +216,9 @@ class JobTableHead(Widget):
         self.chosen_columns: Sequence[str] = ()
 
     def show(self, order: Order) -> None:
-        self.order = order
-        self.refresh()
+        if order != self.order:
+            self.order = order
+            self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is only one
         look, width = look_of(self), self.size.width

@@ -28,6 +28,7 @@ class Masthead(Vertical):
         super().__init__(id=id)
         self._header = ClickLine(id="header")
         self._banner = Static(id="banner", markup=False)
+        self._text = ""
         self._chips = ClickLine(id="chips")
         self._rates: deque[float] = deque([0.0] * SPARKS, maxlen=SPARKS)
 
@@ -41,9 +42,9 @@ class Masthead(Vertical):
         self._header.show(*parts.header(link, store, self._rates, look, width))
         self._chips.show(parts.chips(store, view, look, width))
         text = parts.banner(link, now) or version_warning(milepost.__version__, link.daemon_version)
-        if bool(text) != self._banner.has_class("shown"):
+        if text != self._text:
+            self._text = text
             self._banner.set_class(bool(text), "shown")
-        if text:
             self._banner.update(text)
 
     def add_rate(self, rate: float) -> bool:

@@ -83,7 +83,7 @@ def _retry_words(job: "Job", now: float) -> str:
 
 
 def _run_words(job: "Job") -> str:
-    return f"{job.run_count}, resumed {job.resume_count} times" if job.resume_count else str(job.run_count)
+    return f"{job.run_count}, {job.resume_count} resumed" if job.resume_count else str(job.run_count)
 
 
 class Summary(PlainLines):
