@@ -119,7 +119,13 @@ class Themes(_Choices):
 class Commands(_Choices):
     """Everything that can be done here, and every job."""
 
+    async def startup(self) -> None:
+        self._found = list(self._all())  # not at each letter: with thousands of marks it takes a while
+
     def choices(self) -> Iterator[Choice]:
+        return iter(self._found)
+
+    def _all(self) -> Iterator[Choice]:
         if isinstance(self.screen, CommandScreen):
             yield from _for_jobs(self.screen)
         yield from self._keys()
@@ -163,11 +169,11 @@ def _for_jobs(screen: CommandScreen) -> Iterator[Choice]:
     if len(rows) == 1:
         of = safe(rows[0].job.id)
         for one in sorted(offered(rows[0]), key=lambda one: not one.recommended):
-            do = partial(screen.command, (one.offer.command,))
+            do = partial(screen.command_for, (rows[0].id,), (one.offer.command,))
             about = f"{of}: {one.effect}" if one.allowed else f"not now: {one.refusal}"
             yield Choice(one.offer.label, do, about, refused=not one.allowed, only_searched=not one.allowed)
         if isinstance(screen, DetailingScreen):
-            yield Choice(COPY_REPORT, screen.action_copy_report, of)
+            yield Choice(COPY_REPORT, partial(screen.copy_report, rows[0].id), of)
     elif rows:
         names = dict.fromkeys(command_name(action.command) for row in rows for action in row.job.actions)
         for name in names:
@@ -175,7 +181,7 @@ def _for_jobs(screen: CommandScreen) -> Iterator[Choice]:
             nobody = not planned.job_ids
             text = offer_of(name).label if nobody else planned.words
             about = "not now for any of the marked jobs" if nobody else ""
-            do = partial(screen.command, (name,))
+            do = partial(screen.command_for, [row.id for row in rows], (name,))
             yield Choice(text, do, about, refused=nobody, only_searched=nobody)
 
 

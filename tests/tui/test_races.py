@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.command import CommandList
 from textual.visual import visualize
+from textual.widgets import Input
 
 from milepost.core.model import JobState
 from milepost.tui.link import LinkState
@@ -26,6 +28,11 @@ SIZE = (100, 40)
 def delete(ui: Ui, job_id: str) -> None:
     """As the daemon tells it, before anything is drawn anew."""
     ui.app.store.apply(pb.WatchJobsResponse(deleted=[job_id]))
+
+
+def highlighted(ui: Ui) -> str:
+    option = ui.app.screen.query_one(CommandList).highlighted_option
+    return str(option.prompt) if option else ""
 
 
 async def two(daemon: InProcessDaemon) -> None:
@@ -61,6 +68,22 @@ async def test_a_key_meant_for_the_job_that_has_just_left_the_list(daemon: InPro
         await ui.press("r")
         await ui.until(ui.toasts, "it is done")
         assert await commands_of(daemon, "j-bbbbbbbb") == ["RESUME"]
+
+
+async def test_the_palette_is_for_the_job_that_it_names(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.go_to("j-aaaaaaaa")
+        await ui.press(":")
+        await ui.until(lambda: "j-aaaaaaaa: " in ui.text(), "it names the job")
+        await ui.press(*"Resume")
+        await ui.until(lambda: "Resume" in highlighted(ui), "it is highlighted")
+        ui.screen.go_to("j-bbbbbbbb")
+        ui.app.screen.query_one(Input).focus()
+        await ui.press("enter")
+        await ui.until(ui.toasts, "it is done")
+        assert await commands_of(daemon, "j-aaaaaaaa") == ["RESUME"]
+        assert await commands_of(daemon, "j-bbbbbbbb") == []
 
 
 async def test_marks_that_a_filter_hides_get_no_command(daemon: InProcessDaemon, tmp_path: Path) -> None:

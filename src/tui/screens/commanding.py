@@ -104,8 +104,12 @@ class CommandScreen(Screen[None]):
         self.command(KEYED[name])
 
     def command(self, commands: Sequence[str]) -> None:
+        """For the chosen jobs."""
+        self.command_for([row.id for row in self.chosen_rows()], commands)
+
+    def command_for(self, job_ids: Sequence[str], commands: Sequence[str]) -> None:
         """Asks where needed, sends, and tells. A command that is not allowed says why and what instead."""
-        rows = self.chosen_rows()
+        rows = [row for job_id in job_ids if (row := self.milepost.store.rows.get(job_id))]
         if not rows:
             return
         if not self.milepost.link.is_live:

@@ -19,7 +19,10 @@ class DetailingScreen(CommandScreen):
     def action_copy_report(self) -> None:
         """Of the first of the chosen jobs, whether its detail is open or not."""
         if rows := self.chosen_rows():
-            self.run_worker(self._copy_report(rows[0].id), group="report", exclusive=True)
+            self.copy_report(rows[0].id)
+
+    def copy_report(self, job_id: str) -> None:
+        self.run_worker(self._copy_report(job_id), group="report", exclusive=True)
 
     async def _copy_report(self, job_id: str) -> None:
         from milepost.tui import readers  # loaded with the connection
