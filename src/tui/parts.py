@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rich.style import Style
 
-from milepost.common.text import seconds_words
+from milepost.common.text import safe_lines, seconds_words
 from milepost.common.text import width as cells_of
 from milepost.tui import figures
 from milepost.tui.actions import Offered, Tone
@@ -148,6 +148,19 @@ def banner(link: Link, now: float) -> str:
             return " No daemon answers: starting it."
         case _:
             return ""
+
+
+def why_empty(link: Link, store: JobStore, view: JobView) -> str:
+    """Why no job is listed, and what to do."""
+    if not store.complete:
+        more = f"\n\n{safe_lines(link.message)}" if link.message else ""
+        return f"{link.state.value.capitalize()} …{more}"
+    if view.narrows:
+        return "No job matches.\n\nEsc clears the filter."
+    return (
+        "There is no job yet.\n\nSubmit one:\n\nmilepost run pipeline.py --input rows.csv\n"
+        "milepost run --each urls.txt -- curl -sfO {}"
+    )
 
 
 @dataclass(frozen=True)

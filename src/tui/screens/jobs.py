@@ -10,7 +10,6 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.widgets import Static
 
-from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
 from milepost.tui import parts
 from milepost.tui.memory import recall
@@ -213,7 +212,7 @@ class JobsScreen(DetailingScreen):
 
     def _paint_notice(self) -> None:
         """Instead of an empty list: why it is empty, and what to do."""
-        text = "" if self.view.ids else self._why_empty()
+        text = "" if self.view.ids else parts.why_empty(self.milepost.link, self.milepost.store, self.view)
         if text == self._notice:
             return
         self._notice = text
@@ -221,18 +220,6 @@ class JobsScreen(DetailingScreen):
         notice.set_class(bool(text), "shown")
         self.table.set_class(bool(text), "empty")
         notice.update(text)
-
-    def _why_empty(self) -> str:
-        link = self.milepost.link
-        if not self.milepost.store.complete:
-            more = f"\n\n{safe_lines(link.message)}" if link.message else ""
-            return f"{link.state.value.capitalize()} …{more}"
-        if self.view.narrows:
-            return "No job matches.\n\nEsc clears the filter."
-        return (
-            "There is no job yet.\n\nSubmit one:\n\nmilepost run pipeline.py --input rows.csv\n"
-            "milepost run --each urls.txt -- curl -sfO {}"
-        )
 
     def _paint_hints(self) -> None:
         self.query_one("#hints", ClickLine).show(parts.hints(self.milepost.settings.keys, self.milepost.look))
