@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,18 @@ async def test_a_detail_goes_on_after_reconnecting(daemon: InProcessDaemon, tmp_
         detail.open_tab(Tab.ITEMS)
         await daemon.report(job, factories.failed(1, 1))
         await ui.until(lambda: "✗ a" in ui.text(), "the items are read again")
+
+
+async def test_the_key_that_reconnects_does_so_in_a_detail_too(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        ui.app.open_job("j-aaaaaaaa")
+        await ui.until(lambda: "1/3" in ui.text(), "the items are read")
+        before = ui.app.connection
+        assert before is not None
+        before.link = replace(before.link, state=LinkState.LOST)
+        await ui.press("ctrl+r")
+        await ui.until(lambda: ui.app.connection is not before, "there is another connection")
 
 
 async def test_a_command_that_is_under_way_while_reconnecting_is_told(daemon: InProcessDaemon, tmp_path: Path) -> None:

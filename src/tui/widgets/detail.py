@@ -344,9 +344,8 @@ class JobDetail(Widget):
                 self.post_message(self.Closed())
 
     def action_read_again(self) -> None:
-        if self._client_of() is None:
-            raise SkipAction  # without a connection the key means to connect
         self.read_again()
+        raise SkipAction  # where the daemon is lost the key also means to connect
 
     def on_steps_chosen(self, event: Steps.Chosen) -> None:
         event.stop()
