@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: Milepost runs on Linux only.", file=sys.stderr)
         return 2
     _leave_the_job_that_started_us()
-    os.umask(0o077)
+    users_umask = os.umask(0o077)
     prepare_collector()
     flags = vars(_parser().parse_args(arguments))
     try:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log_to_stderr(settings.log_level)
         lock = _take_folder(settings.state_dir)
         try:
-            failure = asyncio.run(_serve(settings))
+            failure = asyncio.run(_serve(settings, users_umask))
         finally:
             os.close(lock)
     except MilepostError as error:
@@ -150,7 +150,7 @@ def _own_group() -> Path | None:
 class Daemon:
     """The parts of a running daemon, and how they end."""
 
-    def __init__(self, settings: Settings, store: Store, socket: Path) -> None:
+    def __init__(self, settings: Settings, store: Store, socket: Path, users_umask: int) -> None:
         folder = settings.state_dir
         self.settings = settings
         self.store = store
@@ -160,7 +160,7 @@ class Daemon:
         self.vigil = Vigil(store, self._live, self._tell, patience)
         self.snapshots = Snapshots(folder, self._live, self.vigil)
         self.hub = Hub(store, self.snapshots)
-        self.runners = Runners(folder, str(socket), self._wake, _own_group())
+        self.runners = Runners(folder, str(socket), self._wake, _own_group(), users_umask)
         self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)
         self.commands = Commands(store, folder, self._intent_changed)
         limits = Limits(settings.max_running_jobs, settings.queues, DEFAULT_QUEUE_LIMIT)
@@ -239,13 +239,13 @@ class Daemon:
             logger.info("%s is left as it is: %s", job_id, error)
 
 
-async def _serve(settings: Settings) -> MilepostError | None:
+async def _serve(settings: Settings, users_umask: int) -> MilepostError | None:
     """Until it is told to stop, or the store has failed: then returns how."""
     store = await Store.open(settings.state_dir, settings.store_synchronous)
     try:
         await remove_orphan_folders(store, settings.state_dir)
         socket = paths.place_socket(settings.state_dir, settings.socket, os.environ)
-        daemon = Daemon(settings, store, socket)
+        daemon = Daemon(settings, store, socket, users_umask)
         loop = asyncio.get_running_loop()
         store.on_failure(daemon.stopping.set)
         for number in (signal.SIGTERM, signal.SIGINT):

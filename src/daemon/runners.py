@@ -39,12 +39,14 @@ class Runners:
     """The runner processes of this machine. `on_end()` is called on the loop when one of them ends.
 
     `group`: the daemon's control group, below which each run gets its own; None: there is none to divide.
+    `users_umask`: what jobs create has the modes that its owner is used to; what is ours stays private.
     """
 
     state_folder: Path
     socket: str
     on_end: Callable[[], None]
     group: Path | None = None
+    users_umask: int = 0o077
     _children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _watched: dict[ProcessIdentity, int] = field(default_factory=dict)
     _codes: dict[ProcessIdentity, int] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Runners:
                 stderr=log,
                 pass_fds=(reading,),
                 start_new_session=True,
+                umask=self.users_umask,
                 env={**os.environ, processes.MARK_VARIABLE: run.mark},
             )
         finally:

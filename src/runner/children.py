@@ -19,8 +19,9 @@ _KILL_DEADLINE = 10.0
 class Children:
     """Starts processes, each the leader of a group of its own, and reaps: its own by pid, orphans as they come."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str, users_umask: int) -> None:
         self.mark = mark
+        self._users_umask = users_umask
         self._own: set[int] = set()
 
     @edge("children.start")
@@ -43,6 +44,7 @@ class Children:
             stderr=output,
             pass_fds=pass_fds,
             process_group=0,
+            umask=self._users_umask,
         )
         self._own.add(process.pid)
         return Child(self, process)

@@ -34,12 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not mark:
         _LOG.error("%s is not set: the daemon starts runners, nobody else does", MARK_VARIABLE)
         return EXIT_USAGE
-    os.umask(0o077)
+    users_umask = os.umask(0o077)
     become_subreaper()
     prepare_collector()
     identity = RunIdentity(options.job, options.run, mark, _read_token(options.token_fd), options.folder)
     try:
-        return asyncio.run(_run(identity, options.socket))
+        return asyncio.run(_run(identity, options.socket, users_umask))
     except Exception:  # noqa: BLE001 (nobody is left to handle it: the log has it, and the daemon sees the exit code)
         _LOG.exception("the runner failed")
         return EXIT_FAILURE
@@ -50,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _reap()
 
 
-async def _run(identity: RunIdentity, socket: Path) -> int:
+async def _run(identity: RunIdentity, socket: Path, users_umask: int) -> int:
     async with Link(socket) as link:
-        run = Run(identity, link)
+        run = Run(identity, link, users_umask)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, run.terminate)
         # Handlers that do nothing, not SIG_IGN: what the pipeline starts would inherit that.

@@ -53,11 +53,11 @@ class Level(IntEnum):
 class Run:
     """Everything happens on one event loop; `advance` is called after each event and takes what follows from it."""
 
-    def __init__(self, identity: RunIdentity, link: Link) -> None:
+    def __init__(self, identity: RunIdentity, link: Link, users_umask: int) -> None:
         self._identity = identity
         self._stream = Stream(link, self._heartbeat, self.advance)
         self._ledger = Ledger()
-        self._children = Children(identity.mark)
+        self._children = Children(identity.mark, users_umask)
         self._attempts: Attempts | None = None  # until the first welcome
         self._step_names: list[str] = []
         self._desired = pb.Desired(state=pb.DESIRED_STATE_RUN)

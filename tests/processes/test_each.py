@@ -96,3 +96,27 @@ async def test_the_folder_of_artefacts_is_private(daemon: RealDaemon) -> None:
     assert not {path: oct(mode) for path, mode in modes.items() if mode}
     assert not daemon.socket.stat().st_mode & 0o077
     assert not (daemon.state / "store.db").stat().st_mode & 0o077
+
+
+async def test_what_a_job_creates_has_the_modes_that_its_owner_is_used_to(daemon: RealDaemon) -> None:
+    daemon.terminate()
+    before = os.umask(0o027)
+    try:
+        await daemon.start()
+    finally:
+        os.umask(before)
+    request = job_service_pb2.SubmitJobRequest(
+        command_pipeline=job_service_pb2.CommandPipeline(argv=["sh", "-c", "umask; touch created", "{}"]),
+        inline_items=job_service_pb2.InlineItems(items_json=['{"line": "once"}']),
+        working_directory=str(daemon.folder),
+    )
+    job = (await daemon.client.call(daemon.client.jobs.SubmitJob, request)).job
+    await daemon.wait_state(job.id, JobState.COMPLETED)
+    assert "0027" in daemon.run_log(job.id)
+    assert (daemon.folder / "created").stat().st_mode & 0o777 == 0o640
+    private = [
+        daemon.state / "store.db",
+        daemon.state / "jobs" / job.id,
+        *(daemon.state / "jobs" / job.id / "logs").iterdir(),
+    ]
+    assert [path.stat().st_mode & 0o077 for path in private] == [0] * len(private)
