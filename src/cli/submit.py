@@ -51,8 +51,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PIPELINE",
         help="path/to/file.py[:name], which runs from its own folder; or package.module[:name], from the current one",
     )
-    parser.add_argument("--each", metavar="FILE", help="a command for each line of FILE; {} stands for the line")
-    parser.add_argument("-j", "--concurrency", type=whole_number(1, 10_000), help="with --each: how many at a time")
+    parser.add_argument(
+        "--each",
+        metavar="FILE",
+        help="a command for each line of FILE; {} stands for the line, which is added at the end where there is no {}",
+    )
+    parser.add_argument(
+        "-j",
+        "--concurrency",
+        type=whole_number(1, 10_000),
+        help="with --each: how many at a time (as many as there are cores)",
+    )
     parser.add_argument("--attempts", type=whole_number(1, 1000), help="with --each: attempts for each line (3)")
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="with --each: time for one attempt")
     parser.add_argument("--input", metavar="FILE", help="input of the pipeline; it is copied into the job")
