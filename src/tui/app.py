@@ -16,6 +16,7 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
+from textual.widgets import Input
 
 from milepost.common.settings import Settings
 from milepost.common.text import safe_lines
@@ -57,7 +58,7 @@ class MilepostApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", id="app.quit"),
         Binding("ctrl+r", "reconnect", "Reconnect now", id="app.reconnect", show=False),
-        Binding("colon,ctrl+p", "command_palette", "Command", id="app.palette", key_display=":"),
+        Binding("colon,ctrl+p", "command_palette", "Command", id="app.palette", key_display=":", priority=True),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?"),
     ]
 
@@ -197,6 +198,12 @@ class MilepostApp(App[None]):
     def choose_theme(self, name: str) -> None:
         self.chosen_theme = self.theme = name
         self.remember(theme=name)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A field takes the key as a letter, and a question is answered first."""
+        if action == "command_palette":
+            return not isinstance(self.focused, Input) and not self.screen.is_modal
+        return super().check_action(action, parameters)
 
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, CommandPalette):

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from textual import events
-from textual.command import CommandList
+from textual.command import CommandList, CommandPalette
+from textual.keys import _character_to_key
 from textual.visual import visualize
 from textual.widgets import Input
 
 from milepost.core.model import JobState
 from milepost.tui.link import LinkState
-from milepost.tui.screens.dialogs import ChoiceDialog, ConfirmDialog
+from milepost.tui.screens.dialogs import ChoiceDialog, ConfirmDialog, Question
 from milepost.tui.screens.jobs import JobsScreen
 from milepost.tui.widgets.detail import JobDetail
 from milepost.tui.widgets.tab_bar import Tab
@@ -228,3 +229,34 @@ async def test_why_a_filter_is_wrong_is_no_markup(daemon: InProcessDaemon, tmp_p
         await ui.type('state = "[/a]"')
         why = ui.screen.query_one("#filter").tooltip
         assert "[/a]" in str(visualize(ui.screen, why, markup=True))
+
+
+async def test_what_comes_in_one_burst_after_the_slash_is_a_filter(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        for letter in "/xXrpt bravo: ?":
+            ui.app.post_message(events.Key(_character_to_key(letter), letter))
+        await ui.until(lambda: ui.app.screen.query_one("#filter", Input).value == "xXrpt bravo: ?", "all is typed")
+        assert isinstance(ui.app.screen, JobsScreen)
+        assert await commands_of(daemon, "j-aaaaaaaa") == await commands_of(daemon, "j-bbbbbbbb") == []
+
+
+async def test_what_comes_in_one_burst_after_the_colon_is_no_command(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        for letter in ":rr":
+            ui.app.post_message(events.Key(_character_to_key(letter), letter))
+        await ui.until(lambda: isinstance(ui.app.screen, CommandPalette), "the palette is open")
+        await ui.pilot.pause()
+        assert await commands_of(daemon, "j-aaaaaaaa") == await commands_of(daemon, "j-bbbbbbbb") == []
+
+
+async def test_a_dialog_that_is_answered_before_it_is_drawn(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        dialog = ConfirmDialog(Question("Cancel?", "It ends.", "Cancel job", "Keep the job"))
+        answered: list[bool | None] = []
+        ui.app.push_screen(dialog, answered.append)
+        dialog.dismiss(False)
+        await ui.until(lambda: bool(answered), "it is answered")
+        assert isinstance(ui.app.screen, JobsScreen)

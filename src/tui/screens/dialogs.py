@@ -40,6 +40,7 @@ class Question:
 class ConfirmDialog(ModalScreen[bool]):
     """True only for a click on the deed or `y`; with a count only after it was typed."""
 
+    AUTO_FOCUS = "#count, #keep"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "keep", "Keep", id="dialog.keep"),
         Binding("y", "do", "Do it", id="dialog.do"),
@@ -69,7 +70,6 @@ class ConfirmDialog(ModalScreen[bool]):
 
     def on_mount(self) -> None:
         self._shown = clock_of(self).monotonic()
-        self.query_one("#count" if self.question.count else "#keep").focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - as Textual calls it
         return not (action == "do" and self.question.count)
@@ -100,6 +100,7 @@ class Choice:
 class ChoiceDialog(ModalScreen[str]):
     """One of several; the first line keeps things as they are, and so do Enter on it and Esc ("")."""
 
+    AUTO_FOCUS = "OptionList"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "keep", "Keep", id="dialog.keep"),
         Binding("j", "down", "Down", show=False, id="dialog.down"),
@@ -115,13 +116,10 @@ class ChoiceDialog(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(brief(self.title_text), classes="dialog-title", markup=False)
-            options = [self.keep, *(_option_text(choice) for choice in self.choices)]
-            yield OptionList(*map(Option, options), markup=False, compact=True)
-
-    def on_mount(self) -> None:
-        options = self.query_one(OptionList)
-        options.highlighted = 0
-        options.focus()
+            lines = [self.keep, *(_option_text(choice) for choice in self.choices)]
+            options = OptionList(*map(Option, lines), markup=False, compact=True)
+            options.highlighted = 0
+            yield options
 
     def action_keep(self) -> None:
         self.dismiss("")

@@ -8,7 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from milepost.core.errors import MilepostError
 from milepost.tui import parts
@@ -44,7 +44,8 @@ ROOMY = 30
 class JobsScreen(DetailingScreen):
     AUTO_FOCUS = "JobTable"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="jobs.filter", key_display="/"),
+        # First of all: what follows in the same burst, as from a paste, is text and no command.
+        Binding("slash", "filter", "Filter", id="jobs.filter", key_display="/", priority=True),
         Binding("exclamation_mark", "attention", "Attention", id="jobs.attention", key_display="!"),
         Binding("0", "chip(0)", "All jobs", show=False, id="jobs.status_0"),
         *[
@@ -283,6 +284,12 @@ class JobsScreen(DetailingScreen):
     def _choose(self, statuses: frozenset[Status]) -> None:
         self.view.statuses = statuses
         self._rebuild_now()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A field takes the key as a letter, a log as its own search."""
+        if action == "filter":
+            return not isinstance(self.focused, Input) and not self.detail_pane.searches_log
+        return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
         self._filter_line.focus_field()

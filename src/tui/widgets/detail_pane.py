@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from textual.containers import Vertical
 
 from milepost.tui.rows import JobRow
+from milepost.tui.widgets.tab_bar import Tab
 
 if TYPE_CHECKING:
     from milepost.common.client import Client
@@ -32,6 +33,11 @@ class DetailPane(Vertical):
     @property
     def is_open(self) -> bool:
         return self.has_class("open")
+
+    @property
+    def searches_log(self) -> bool:
+        """Whether a person is in the log, which has a search of its own."""
+        return self._detail is not None and self.has_focus_within and self._detail.tab is Tab.LOGS
 
     def open(self) -> None:
         if self._detail is None:

@@ -71,7 +71,7 @@ class FilterLine(Horizontal):
         self._field.tooltip = Content(safe(why)) if why else None
 
     def focus_field(self) -> None:
-        self._field.focus()
+        self.screen.set_focus(self._field)  # at once: the next letter is for it
 
     @property
     def is_typed_in(self) -> bool:
