@@ -116,6 +116,8 @@ def _run(given: list[str]) -> Exit:
     for argument in given:
         _check_unicode(argument)
     before, command = split_command(given)
+    if before[:1] == ["help"]:
+        before = [*before[1:], "--help"]
     parsed = build_parser(modules_for(before)).parse_args(before)
     parsed.command = command
     if command is not None and not getattr(parsed, "takes_command", False):

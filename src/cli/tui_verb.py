@@ -1,6 +1,7 @@
 """`tui`: every job on one screen. The only place of the command line that knows the terminal UI."""
 
 import gc
+import os
 import sys
 
 from milepost.cli.context import Context
@@ -22,6 +23,8 @@ def add_verbs(verbs: Verbs) -> None:
 
 async def tui(context: Context) -> Exit:
     _check_terminal(context)
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)  # Textual believes them more than the terminal, whose size changes
     # Until the first paint next to nothing becomes garbage, and looking for it takes a twelfth of the start.
     gc.disable()
     from milepost.tui.app import MilepostApp  # Textual takes longer to load than other verbs to run

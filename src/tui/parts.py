@@ -10,7 +10,7 @@ from milepost.common.text import width as cells_of
 from milepost.tui import figures
 from milepost.tui.actions import Offered, Tone
 from milepost.tui.link import Link, LinkState
-from milepost.tui.status import RANKS, UNICODE, Status
+from milepost.tui.status import ATTENTION, RANKS, UNICODE, Status
 from milepost.tui.store import JobStore
 from milepost.tui.theme import Look
 from milepost.tui.view import JobView
@@ -150,11 +150,15 @@ def banner(link: Link, now: float) -> str:
             return ""
 
 
-def why_empty(link: Link, store: JobStore, view: JobView) -> str:
-    """Why no job is listed, and what to do."""
+def why_empty(link: Link, store: JobStore, view: JobView, wrong: str) -> str:
+    """Why no job is listed, and what to do. `wrong`: why what a person types is no filter."""
     if not store.complete:
         more = f"\n\n{safe_lines(link.message)}" if link.message else ""
         return f"{link.state.value.capitalize()} …{more}"
+    if wrong:
+        return f"{safe_lines(wrong)}\n\nEsc clears the filter."
+    if view.statuses == frozenset(ATTENTION) and not view.filter_text:
+        return "Nothing needs you: no job is stuck, waits or has failed.\n\nEsc shows all jobs."
     if view.narrows:
         return "No job matches.\n\nEsc clears the filter."
     return (
@@ -204,6 +208,13 @@ class _Hint:
     action: str
 
 
+_DETAIL_HINTS = (
+    _Hint(("detail.previous_tab", "detail.next_tab"), ("[", "]"), "tab", ""),
+    _Hint(("detail.back",), ("esc",), "back", ""),
+    _Hint(("command.copy_report",), ("Y",), "copy report", "copy_report"),
+    _Hint(("app.palette",), (":",), "command", "app.command_palette"),
+    _Hint(("app.help",), ("?",), "help", "app.help"),
+)
 _HINTS = (
     _Hint(("list.down", "list.up"), ("j", "k"), "move", ""),
     _Hint(("jobs.mark",), ("space",), "mark", "mark"),
@@ -216,9 +227,18 @@ _HINTS = (
 
 
 def hints(remapped: Mapping[str, str], look: Look) -> list[Part]:
-    """The keys that a person needs first. `remapped`: the setting `keys`."""
+    """The keys that a person needs first in the list. `remapped`: the setting `keys`."""
+    return _drawn(_HINTS, remapped, look)
+
+
+def detail_hints(remapped: Mapping[str, str], look: Look) -> list[Part]:
+    """The same for one job on the whole screen."""
+    return _drawn(_DETAIL_HINTS, remapped, look)
+
+
+def _drawn(shown: Sequence[_Hint], remapped: Mapping[str, str], look: Look) -> list[Part]:
     drawn = []
-    for hint in _HINTS:
+    for hint in shown:
         keys = [remapped.get(binding, key).split()[0] for binding, key in zip(hint.bindings, hint.keys, strict=True)]
         drawn.append(Part(f" {'/'.join(keys)}", look.accent, f"action:{hint.action}"))
         drawn.append(Part(f" {hint.word} ", look.dim))

@@ -207,8 +207,12 @@ async def held(daemon: RealDaemon) -> AsyncIterator[job_pb2.Job]:
     daemon.gate.touch()
 
 
+#: What a shell may have exported: the terminal knows better.
+STALE = {"COLUMNS": "70", "LINES": "20"}
+
+
 async def test_a_window_that_shrinks_and_grows_is_never_blank(daemon: RealDaemon, held: job_pb2.Job) -> None:
-    async with real_terminal(daemon.folder, daemon.environment, 80, 24) as terminal:
+    async with real_terminal(daemon.folder, daemon.environment | STALE, 80, 24) as terminal:
         await terminal.type_line(TUI)
         before = await terminal.wait_shown(f"▶ {held.id} held ", "j/k move")
 

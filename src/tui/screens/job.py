@@ -30,6 +30,7 @@ class JobScreen(DetailingScreen):
     def compose(self) -> ComposeResult:
         yield JobDetail(self.milepost.client_of, id="detail")
         yield ClickLine(id="job-actions")
+        yield ClickLine(id="hints")
 
     def on_mount(self) -> None:
         self.milepost.changes.subscribe(self, self._on_changes)
@@ -71,6 +72,7 @@ class JobScreen(DetailingScreen):
         if row is not None:
             self._row = row
             self.query_one(JobDetail).show(row.job)
+        self.query_one("#hints", ClickLine).show(parts.detail_hints(self.milepost.settings.keys, self.milepost.look))
         self.paint_actions()
 
     def on_job_detail_closed(self, event: JobDetail.Closed) -> None:
@@ -83,6 +85,8 @@ class JobScreen(DetailingScreen):
             self.action_key(value)
         elif kind == "command":
             self.command((value,))
+        elif kind == "action" and value:
+            self.call_later(self.run_action, value)
 
     def action_copy_id(self) -> None:
         self.app.copy_to_clipboard(self._job_id)

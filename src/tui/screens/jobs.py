@@ -73,6 +73,8 @@ class JobsScreen(DetailingScreen):
         self._slid = -SEEN_AFTER
         self._last_mark = ""
         self._notice = ""
+        #: Why what stands in the filter line is no filter.
+        self._wrong = ""
 
     def compose(self) -> ComposeResult:
         yield Masthead(id="masthead")
@@ -213,7 +215,7 @@ class JobsScreen(DetailingScreen):
 
     def _paint_notice(self) -> None:
         """Instead of an empty list: why it is empty, and what to do."""
-        text = "" if self.view.ids else parts.why_empty(self.milepost.link, self.milepost.store, self.view)
+        text = "" if self.view.ids else parts.why_empty(self.milepost.link, self.milepost.store, self.view, self._wrong)
         if text == self._notice:
             return
         self._notice = text
@@ -299,10 +301,15 @@ class JobsScreen(DetailingScreen):
         try:
             self.view.filter(event.text)
         except MilepostError as error:
-            self._filter_line.show_wrong(error.message)
+            self._show_wrong(error.message)
         else:
-            self._filter_line.show_wrong("")
+            self._show_wrong("")
             self._rebuild_now()
+
+    def _show_wrong(self, why: str) -> None:
+        self._wrong = why
+        self._filter_line.show_wrong(why)
+        self._paint_notice()
 
     def on_filter_line_entered(self, event: FilterLine.Entered) -> None:
         try:
@@ -316,6 +323,7 @@ class JobsScreen(DetailingScreen):
         self.view.statuses = frozenset()
         self.view.filter("")
         self._filter_line.put_text("")
+        self._wrong = ""
         self._rebuild_now()
 
     def action_next_sort(self) -> None:
