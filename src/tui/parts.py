@@ -51,14 +51,17 @@ def chip_statuses(chip: Status) -> frozenset[Status]:
 
 
 def header(
-    link: Link, store: JobStore, rates: Sequence[float], look: Look, width: int
+    link: Link, store: JobStore, rates: Sequence[float], eta: float | None, look: Look, width: int
 ) -> tuple[list[Part], list[Part]]:
-    """Where one is and how things stand: connection, how many jobs, overall rate, time left, the machine."""
+    """Where one is and how things stand: connection, how many jobs, overall rate, time left, the machine.
+
+    `rates`: items a second of all jobs, one for each of the last seconds; `eta` in seconds.
+    """
     left = [Part(" milepost ▸ Jobs" if look.glyphs.rule == "─" else " milepost > Jobs", look.strong)]
     right = [*_link_parts(link, store, look)]
-    if store.rate > 0:
-        right.append(Part(f"  {figures.levels(list(rates), look.glyphs)} {figures.rate(store.rate)}", look.accent))
-        right.append(Part(f"  ETA {figures.seconds(store.eta)}"))
+    if rates[-1] > 0:
+        right.append(Part(f"  {figures.levels(list(rates), look.glyphs)} {figures.rate(rates[-1])}", look.accent))
+        right.append(Part(f"  ETA {figures.seconds(eta)}"))
     if link.stats is not None and width >= WIDE:
         right.append(Part(_machine(link), look.dim))
     return left, [*right, Part(" ")]

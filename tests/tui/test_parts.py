@@ -45,5 +45,5 @@ def test_what_was_sent_is_marked_with_and_without_signs() -> None:
 def test_how_many_jobs_there_are(count: int, words: str) -> None:
     store = JobStore()
     store.apply(pb.WatchJobsResponse(jobs=[job_pb2.Job(id=f"j-{number}") for number in range(count)]))
-    _, right = header(Link(LinkState.LIVE, 0.0), store, [0.0], look_with(UNICODE), 80)
+    _, right = header(Link(LinkState.LIVE, 0.0), store, [0.0], None, look_with(UNICODE), 80)
     assert words in "".join(part.text for part in right)

@@ -228,7 +228,7 @@ class JobsScreen(DetailingScreen):
         self.query_one("#hints", ClickLine).show(parts.hints(self.milepost.settings.keys, self.milepost.look))
 
     def _each_second(self) -> None:
-        moves = self.query_one(Masthead).add_rate(self.milepost.store.rate)
+        moves = self.query_one(Masthead).look_at(self.milepost.store)
         if self.view.uses_time and time.monotonic() - self._rebuilt >= LOOK_AGAIN:
             self._stale = True
         was_stale = self._stale

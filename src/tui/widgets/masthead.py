@@ -30,6 +30,7 @@ class Masthead(Vertical):
         self._banner = Static(id="banner", markup=False)
         self._text = ""
         self._chips = ClickLine(id="chips")
+        self._eta: float | None = None
         self._rates: deque[float] = deque([0.0] * SPARKS, maxlen=SPARKS)
 
     def compose(self) -> Iterator[Widget]:
@@ -39,7 +40,7 @@ class Masthead(Vertical):
 
     def show(self, link: Link, store: JobStore, view: JobView, now: float) -> None:
         look, width = look_of(self), self.app.size.width
-        self._header.show(*parts.header(link, store, self._rates, look, width))
+        self._header.show(*parts.header(link, store, self._rates, self._eta, look, width))
         self._chips.show(parts.chips(store, view, look, width))
         text = parts.banner(link, now) or version_warning(milepost.__version__, link.daemon_version)
         if text != self._text:
@@ -47,7 +48,8 @@ class Masthead(Vertical):
             self._banner.set_class(bool(text), "shown")
             self._banner.update(text)
 
-    def add_rate(self, rate: float) -> bool:
-        """Of this second; False when nothing has moved for as long as the sparkline remembers."""
-        self._rates.append(rate)
+    def look_at(self, store: JobStore) -> bool:
+        """Once a second, because it goes through all that runs; False when nothing has moved for a while."""
+        self._rates.append(store.rate)
+        self._eta = store.eta
         return any(self._rates)
