@@ -304,5 +304,5 @@ def _changed(_: str) -> Awaitable[None]:
 
 TestCoreAndStore = CoreAndStore.TestCase
 TestCoreAndStore.settings = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=10, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

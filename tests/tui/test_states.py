@@ -27,7 +27,8 @@ async def hold(ui: Ui, **values: Any) -> None:
     await ui.until(lambda: all(worker.is_finished for worker in following), "nothing is told any more")
     connection.link = replace(connection.link, **values)
     ui.app._on_change()
-    await ui.until(lambda: ui.app._telling is None, "all is drawn")
+    await ui.until(lambda: ui.app._telling is None, "all is told")
+    await ui.pilot.pause()
 
 
 async def test_connecting_to_one_that_does_not_answer(tmp_path: Path) -> None:
@@ -146,9 +147,9 @@ async def test_a_daemon_of_another_version(daemon: InProcessDaemon, tmp_path: Pa
     async with open_ui(daemon, tmp_path) as ui:
         await hold(ui, daemon_version="99.0.0")
         banner = f"The daemon is 99.0.0, this screen {milepost.__version__}: restart the older one."
-        assert banner in ui.text()
+        await ui.until(lambda: banner in ui.text(), "it says so")
         await hold(ui, daemon_version=milepost.__version__)
-        assert "99.0.0" not in ui.text()
+        await ui.until(lambda: "99.0.0" not in ui.text(), "all is well")
 
 
 async def test_a_narrow_screen_says_all_of_a_lost_daemon(daemon: InProcessDaemon, tmp_path: Path) -> None:
