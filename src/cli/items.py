@@ -18,7 +18,7 @@ from milepost.v1.job_service_pb2 import GetJobRequest, ListItemsRequest, ListRes
 PAGE = 1000
 _STATES = tuple(name.removeprefix("ITEM_STATE_").lower() for name in job_pb2.ItemState.keys()[1:])
 _OUTCOMES = tuple(name.removeprefix("OUTCOME_").lower() for name in job_pb2.Outcome.keys()[1:])
-_LOOKS = {"SUCCEEDED": ("✔", "green"), "SKIPPED": ("-", "dim"), "FAILED": ("✘", "red"), "RETRY": ("↻", "yellow")}
+_LOOKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("»", "dim"), "FAILED": ("✗", "red"), "RETRY": ("↻", "yellow")}
 
 
 def add_verbs(verbs: Verbs) -> None:

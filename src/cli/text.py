@@ -4,11 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from milepost.common.text import STATE_LOOKS, seconds_words, shorten, width
+from milepost.common.text import STATE_GLYPHS, seconds_words, shorten, width
 
 if TYPE_CHECKING:
     from milepost.v1 import job_pb2
 
+_STATE_COLOURS = {
+    "SCHEDULED": "cyan",
+    "QUEUED": "cyan",
+    "RUNNING": "blue",
+    "PAUSING": "yellow",
+    "PAUSED": "yellow",
+    "CANCELLING": "magenta",
+    "CANCELLED": "magenta",
+    "WAITING": "yellow",
+    "COMPLETED": "green",
+    "FAILED": "red",
+}
 _ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "bold": 1, "dim": 2}
 
 
@@ -77,7 +89,6 @@ def state_cell(job: "job_pb2.Job", now: float | None = None) -> Cell:
     name, since = state_name(job), stuck_since(job)
     if since is not None:
         return Cell(f"! {name}, stuck" + (f" {seconds_words(now - since)}" if now is not None else ""), "yellow")
-    glyph, colour = STATE_LOOKS.get(name, ("·", "dim"))
     if name == "COMPLETED" and job.counts.failed:
         return Cell("! COMPLETED", "yellow")
-    return Cell(f"{glyph} {name}", colour)
+    return Cell(f"{STATE_GLYPHS.get(name, '·')} {name}", _STATE_COLOURS.get(name, "dim"))

@@ -4,18 +4,18 @@ import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
-#: (glyph, colour) by state. The glyph and the word say it without colour too.
-STATE_LOOKS: Mapping[str, tuple[str, str]] = {
-    "SCHEDULED": ("◷", "cyan"),
-    "QUEUED": ("…", "cyan"),
-    "RUNNING": ("▶", "blue"),
-    "PAUSING": ("⏸", "yellow"),
-    "PAUSED": ("⏸", "yellow"),
-    "CANCELLING": ("■", "magenta"),
-    "CANCELLED": ("■", "magenta"),
-    "WAITING": ("?", "yellow"),
-    "COMPLETED": ("✔", "green"),
-    "FAILED": ("✘", "red"),
+#: By state, one cell each and never an emoji: the glyph and the word say it without colour too, the same everywhere.
+STATE_GLYPHS: Mapping[str, str] = {
+    "SCHEDULED": "◷",
+    "QUEUED": "○",
+    "RUNNING": "▶",
+    "PAUSING": "‖",
+    "PAUSED": "‖",
+    "CANCELLING": "⊘",
+    "CANCELLED": "⊘",
+    "WAITING": "?",
+    "COMPLETED": "✓",
+    "FAILED": "✗",
 }
 
 

@@ -27,7 +27,8 @@ def row_for(job: job_pb2.Job) -> JobRow:
         attention=RANKS[status] * _FAR + (_FAR - create_time),
         percent=progress.percent,
         rate=progress.rate,
-        eta=float(progress.eta.seconds) if progress.HasField("eta") else NO_ETA,
+        # What it was still to take before it got stuck says nothing.
+        eta=float(progress.eta.seconds) if progress.HasField("eta") and status is not Status.STUCK else NO_ETA,
         id=job.id,
         name=name,
         folded_name=fold(name),

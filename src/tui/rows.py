@@ -42,6 +42,11 @@ class JobRow(NamedTuple):
     findings: "frozenset[FindingKind]"
 
     @property
+    def seconds_left(self) -> float | None:
+        """None when its end cannot be foretold."""
+        return self.eta if self.eta < NO_ETA else None
+
+    @property
     def is_moving(self) -> bool:
         """Whether a runner works for it."""
         return self.status in _MOVING

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from milepost.common.text import STATE_GLYPHS
+
 
 class Status(StrEnum):
     """The state of a job, but a running one that does not get on is STUCK; in order of attention."""
@@ -56,19 +58,7 @@ class Glyphs:
 
 
 UNICODE = Glyphs(
-    status={
-        Status.STUCK: "!",
-        Status.WAITING: "?",
-        Status.FAILED: "✗",
-        Status.RUNNING: "▶",
-        Status.PAUSING: "‖",
-        Status.CANCELLING: "⊘",
-        Status.PAUSED: "‖",
-        Status.QUEUED: "○",
-        Status.SCHEDULED: "◷",
-        Status.CANCELLED: "⊘",
-        Status.COMPLETED: "✓",
-    },
+    status={Status.STUCK: "!", **{Status(state): glyph for state, glyph in STATE_GLYPHS.items()}},
     done="✓",
     running="▶",
     failed="✗",

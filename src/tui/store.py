@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from milepost.tui.rows import NO_ETA, JobRow
+from milepost.tui.rows import JobRow
 from milepost.tui.status import Status
 
 if TYPE_CHECKING:
@@ -111,5 +111,5 @@ class JobStore:
     @property
     def eta(self) -> float | None:
         """Seconds until the last of the running jobs whose end can be foretold is through."""
-        known = [eta for job_id in self.moving if (eta := self.rows[job_id].eta) < NO_ETA]
+        known = [left for job_id in self.moving if (left := self.rows[job_id].seconds_left) is not None]
         return max(known, default=None)

@@ -75,7 +75,7 @@ async def test_bars_for_each_step(daemon: RealDaemon) -> None:
     terminal = Terminal(daemon.environment, "run", str(PIPELINES / "work.py"), *given)
     try:
         await terminal.wait_shown("20 of 20 processed")
-        await terminal.wait_shown("✔ COMPLETED")
+        await terminal.wait_shown("✓ COMPLETED")
         assert await terminal.end() == 0
         assert "━" in terminal.screen
         assert re.search(r"report.*1 of 1 processed", terminal.screen)

@@ -129,9 +129,10 @@ async def test_a_frozen_list_stands_still(daemon: InProcessDaemon, tmp_path: Pat
 async def test_a_click_moves_the_cursor(daemon: InProcessDaemon, tmp_path: Path) -> None:
     await four(daemon)
     async with open_ui(daemon, tmp_path, SIZE) as ui:
-        await ui.pilot.click("#table", offset=(20, 2))
         await ui.settle()
-        assert ui.screen.view.cursor_id == "j-bbbbbbbb"
+        await ui.pilot.click("#table", offset=(20, 2))
+        await ui.until(lambda: ui.screen.view.cursor_id == "j-bbbbbbbb", "the cursor is where it was clicked")
+        await ui.settle()
         await ui.click("#actions", "Resume")
         await ui.until(ui.toasts, "it is resumed")
         assert "j-bbbbbbbb" in ui.toasts()[0]

@@ -21,7 +21,7 @@ from milepost.tui.view import Order, Sort
 from milepost.tui.widgets.lines import LineList
 
 if TYPE_CHECKING:
-    from milepost.v1.job_pb2 import Job, Step
+    from milepost.v1.job_pb2 import Step
 
 Cell = tuple[str, Style | None]
 Draw = Callable[[JobRow, Look, int], Sequence[Cell]]
@@ -114,13 +114,7 @@ def _rate(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
 
 
 def _eta(row: JobRow, _: Look, __: int) -> Sequence[Cell]:
-    # What it was still to take before it got stuck says nothing.
-    return ((figures.UNKNOWN if row.status is Status.STUCK else eta_text(row.job), None),)
-
-
-def eta_text(job: "Job") -> str:
-    progress = job.progress
-    return figures.seconds(progress.eta.seconds) if progress.HasField("eta") else figures.UNKNOWN
+    return ((figures.seconds(row.seconds_left), None),)
 
 
 def _failed(row: JobRow, look: Look, _: int) -> Sequence[Cell]:

@@ -43,7 +43,7 @@ def facts(row: JobRow, look: Look, now: float) -> list[Fact]:
         ("processed", _processed_words(job), None),
         ("failed", figures.count(job.counts.failed), look.statuses[Status.FAILED] if job.counts.failed else None),
         ("rate", figures.rate(job.progress.rate) if row.is_moving else figures.UNKNOWN, None),
-        ("ETA", figures.seconds(_eta(job)), None),
+        ("ETA", figures.seconds(row.seconds_left), None),
         ("retries", _retry_words(job, now), None),
         ("runs", _run_words(job), None),
         *_queue_fact(job),
@@ -70,10 +70,6 @@ def _processed_words(job: "Job") -> str:
     more = "" if counts.total_known else "+"
     possible = counts.total - counts.upstream
     return f"{counts.processed}/{possible}{more} {figures.percent(job.progress.percent)}"
-
-
-def _eta(job: "Job") -> float | None:
-    return documents.seconds_of(job.progress.eta) if job.progress.HasField("eta") else None
 
 
 def _retry_words(job: "Job", now: float) -> str:
