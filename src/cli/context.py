@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import milepost
-from milepost.cli.text import Cell, Paint, table
 from milepost.common import paths
 from milepost.common.settings import Settings
 from milepost.common.text import safe_lines
 from milepost.core.errors import MilepostError
 
 if TYPE_CHECKING:
+    from milepost.cli.text import Cell, Paint
     from milepost.common.client import Client
 
 #: "milepost" where a verb follows it.
@@ -50,7 +50,9 @@ class Context:
         return sys.stdin.isatty() and sys.stderr.isatty() and not self.json
 
     @property
-    def paint(self) -> Paint:
+    def paint(self) -> "Paint":
+        from milepost.cli.text import Paint  # some verbs print no text of their own
+
         wanted = self.on_terminal and not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
         return Paint(wanted)
 
@@ -68,7 +70,9 @@ class Context:
         known = os.get_terminal_size(sys.stdout.fileno()).columns if self.on_terminal else 0
         return known or None
 
-    def out_table(self, heads: list[str], rows: list[list[Cell | str]]) -> None:
+    def out_table(self, heads: list[str], rows: "list[list[Cell | str]]") -> None:
+        from milepost.cli.text import table  # as above
+
         self.out(table(heads, rows, self.paint, self.columns))
 
     def say(self, text: str) -> None:

@@ -38,6 +38,12 @@ def safe_lines(text: str) -> str:
     return safe(text, keep="\n\t")
 
 
+def brief(text: str, letters: int = 300) -> str:
+    """As `safe_lines`, and no longer than a dialog or a toast has room for."""
+    shown = safe_lines(text[: letters + 1])
+    return shown if len(shown) <= letters else f"{shown[: letters - 1]}…"
+
+
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SELECTORS = "\ufe0e\ufe0f"
 

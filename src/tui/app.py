@@ -24,7 +24,6 @@ from milepost.core.errors import MilepostError
 from milepost.tui.clipboard import copy_by_tmux
 from milepost.tui.clock import Clock
 from milepost.tui.filters import terminal_filters
-from milepost.tui.keys import bound_keys, keymap
 from milepost.tui.link import Link, LinkState
 from milepost.tui.memory import Memory
 from milepost.tui.screens.jobs import JobsScreen
@@ -84,7 +83,10 @@ class MilepostApp(App[None]):
         # Without its watcher, which would have everything styled twice before the first paint.
         self.set_reactive(MilepostApp.theme, self.chosen_theme)
         self.stylesheet.set_variables(self.get_css_variables())
-        self.set_keymap(keymap(settings.keys))
+        if settings.keys:
+            from milepost.tui.keys import keymap  # loads everything that has bindings
+
+            self.set_keymap(keymap(settings.keys))
 
     @property
     def link(self) -> Link:
@@ -242,7 +244,8 @@ class MilepostApp(App[None]):
             self.notify("tmux did not take what was copied: that needs tmux 3.2.", severity="warning", markup=False)
 
     def action_help(self) -> None:
-        from milepost.tui.screens.help import HelpScreen  # seldom needed
+        from milepost.tui.keys import bound_keys  # seldom needed, as what follows
+        from milepost.tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(bound_keys(self.screen)))

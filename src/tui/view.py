@@ -54,6 +54,14 @@ class Order:
         return Order(sort, not self.reverse if sort is self.sort else sort in DESCENDING)
 
 
+def _parsed(text: str) -> "tuple[Node, bool]":
+    """And whether it uses the time."""
+    from milepost.common.filter import parse, uses_time  # not before someone filters: the first paint does not need it
+
+    node = parse(text)
+    return node, uses_time(node)
+
+
 class JobView:
     """The list as a person set it up. `ids` is what is listed, `rebuild` makes it anew."""
 
@@ -75,14 +83,8 @@ class JobView:
 
     def filter(self, text: str) -> None:
         """Raises MilepostError(INVALID_FILTER); then the filter before stays."""
-        from milepost.common.filter import (  # not before someone filters: the first paint does not need it
-            parse,
-            uses_time,
-        )
-
-        self._node = parse(text) if text else None
+        self._node, self.uses_time = _parsed(text) if text else (None, False)
         self.filter_text = text
-        self.uses_time = self._node is not None and uses_time(self._node)
 
     @property
     def narrows(self) -> bool:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from milepost.common.text import brief
 from milepost.core.errors import Code, MilepostError
-from milepost.tui.actions import TYPE_THE_COUNT, Asks, Offered, Plan, offer_of, offered, offered_one, plan
+from milepost.tui.actions import Asks, Plan, offer_of, offered, offered_one, plan
 from milepost.tui.parts import Button
 from milepost.tui.rows import JobRow
-from milepost.tui.screens.dialogs import Choice, ChoiceDialog, ConfirmDialog, Question, brief
 
 if TYPE_CHECKING:
     from milepost.tui.app import MilepostApp
@@ -146,27 +146,16 @@ class CommandScreen(Screen[None]):
             return "", ""
         if one.offer.asks is Asks.NOTHING:
             return command, ""
+        from milepost.tui.screens import questions  # not before the first of them
+
         if one.offer.asks is Asks.STEP or (len(commands) > 1 and "RESTART" in commands):
-            chosen = await self._chosen_restart(row)
+            chosen = await questions.chosen_restart(self.app, row)
         else:
-            chosen = (command, "") if await self._confirmed(row, one) else ("", "")
+            chosen = (command, "") if await questions.confirmed(self.app, row, one) else ("", "")
         if chosen[0] and self._has_changed(row):
             self.complain(_changed(row))
             return "", ""
         return chosen
-
-    async def _confirmed(self, row: JobRow, one: Offered) -> bool:
-        title = f"{one.offer.label}: {row.job.id} {row.job.name}"
-        consequence = f"It {one.effect}."
-        question = Question(title, consequence, one.offer.label, one.offer.keep)
-        return await self.app.push_screen_wait(ConfirmDialog(question))
-
-    async def _chosen_restart(self, row: JobRow) -> tuple[str, str]:
-        choices = restart_choices(row)
-        title = f"Restart {row.job.id} {row.job.name}"
-        chosen = await self.app.push_screen_wait(ChoiceDialog(title, "Leave it as it is", choices))
-        command, _, step = chosen.partition(":")
-        return command, step
 
     async def _send(self, job_id: str, command: str, step: str = "", item_keys: tuple[str, ...] = ()) -> None:
         try:
@@ -215,11 +204,13 @@ class CommandScreen(Screen[None]):
             await self._send_many(planned)
 
     async def _confirmed_plans(self, rows: Sequence[JobRow], commands: Sequence[str]) -> list[Plan]:
+        from milepost.tui.screens import questions  # as above
+
         confirmed = []
         for planned in plan(rows, commands):
             if not planned.job_ids:
                 self.notify(f"{planned.words}.", title="Nothing to do", severity="warning", markup=False)
-            elif await self.app.push_screen_wait(ConfirmDialog(_bulk_question(planned))):
+            elif await questions.confirmed_plan(self.app, planned):
                 confirmed.append(self._still_meant(planned, rows))
         return confirmed
 
@@ -258,30 +249,4 @@ def _changed(row: JobRow) -> MilepostError:
         Code.NOT_ALLOWED,
         f"{row.id} is not {row.state.value.lower()} any more, as it was when you were asked.",
         "Look at it, and press the key again if you still mean it.",
-    )
-
-
-def restart_choices(row: JobRow) -> list[Choice]:
-    """Every way in which this job may be started again now."""
-    choices = []
-    for one in offered(row):
-        if not one.allowed or not one.offer.command.startswith("RESTART"):
-            continue
-        if one.offer.asks is Asks.STEP:
-            names = [step.name for step in row.job.steps]
-            effect = "archives the records from there on"
-            choices += [Choice(f"{one.offer.command}:{name}", f"From {name}", effect) for name in names]
-        else:
-            choices.append(Choice(one.offer.command, one.offer.label, one.effect))
-    return choices
-
-
-def _bulk_question(planned: Plan) -> Question:
-    offer, count = planned.offer, len(planned.job_ids)
-    return Question(
-        title=planned.words,
-        consequence="Each job does what it would do if it were alone; what is recorded is kept.",
-        do=offer.label,
-        keep="Leave them as they are",
-        count=count if count >= TYPE_THE_COUNT else 0,
     )

@@ -11,19 +11,25 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from milepost.common.text import safe_lines
+from milepost.common.text import brief
 from milepost.tui.clock import clock_of
 
 #: Seconds in which a key that was meant for the list before confirms nothing.
 _TOO_SOON = 0.3
-#: Letters of a text that are shown: with more of them the answers would have no room.
-_LETTERS = 300
 
-
-def brief(text: str, letters: int = _LETTERS) -> str:
-    """Text from outside made harmless, and no longer than a dialog or a toast has room for."""
-    shown = safe_lines(text[: letters + 1])
-    return shown if len(shown) <= letters else f"{shown[: letters - 1]}…"
+#: Of both kinds: read with the first of them, not before the first paint.
+_STYLE = """
+.dialog {
+    width: 72; max-width: 95%; height: auto; max-height: 90%;
+    background: $surface; border: round $warning; padding: 1 2;
+}
+.dialog-title { text-style: bold; margin-bottom: 1; width: 100%; }
+.dialog-text { margin-bottom: 1; width: 100%; }
+.dialog-buttons { height: auto; align-horizontal: right; }
+.dialog-buttons Button { margin-left: 2; }
+&.narrow .dialog-buttons { layout: vertical; }
+.dialog OptionList { height: auto; max-height: 16; background: $surface; border: none; }
+"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Question:
 class ConfirmDialog(ModalScreen[bool]):
     """True only for a click on the deed or `y`; with a count only after it was typed."""
 
+    DEFAULT_CSS = f"ConfirmDialog {{ {_STYLE} }}"
     AUTO_FOCUS = "#count, #keep"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "keep", "Keep", id="dialog.keep"),
@@ -100,6 +107,7 @@ class Choice:
 class ChoiceDialog(ModalScreen[str]):
     """One of several; the first line keeps things as they are, and so do Enter on it and Esc ("")."""
 
+    DEFAULT_CSS = f"ChoiceDialog {{ {_STYLE} }}"
     AUTO_FOCUS = "OptionList"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "keep", "Keep", id="dialog.keep"),

@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.widgets import Input, Static
 
+from milepost.common.text import brief
 from milepost.core.errors import MilepostError
 from milepost.tui import parts
 from milepost.tui.memory import recall
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.detailing import DetailingScreen
-from milepost.tui.screens.dialogs import brief
 from milepost.tui.status import ATTENTION, Status
 from milepost.tui.store import Changes
 from milepost.tui.view import JobView, Sort
@@ -80,8 +80,10 @@ class JobsScreen(DetailingScreen):
         yield Masthead(id="masthead")
         yield FilterLine(id="filter-line")
         yield JobTableHead(id="head")
-        yield Static(id="notice", markup=False)
-        yield JobTable(id="table")
+        # As they look until something is told: to change it afterwards would style everything once more.
+        self._notice = self._why_empty()
+        yield Static(self._notice, id="notice", classes="shown", markup=False)
+        yield JobTable(id="table", classes="empty stale")
         yield DetailPane(self.milepost.client_of, id="detail-pane")
         yield ClickLine(id="actions")
         yield ClickLine(id="hints")
@@ -215,7 +217,7 @@ class JobsScreen(DetailingScreen):
 
     def _paint_notice(self) -> None:
         """Instead of an empty list: why it is empty, and what to do."""
-        text = "" if self.view.ids else parts.why_empty(self.milepost.link, self.milepost.store, self.view, self._wrong)
+        text = "" if self.view.ids else self._why_empty()
         if text == self._notice:
             return
         self._notice = text
@@ -223,6 +225,9 @@ class JobsScreen(DetailingScreen):
         notice.set_class(bool(text), "shown")
         self.table.set_class(bool(text), "empty")
         notice.update(text)
+
+    def _why_empty(self) -> str:
+        return parts.why_empty(self.milepost.link, self.milepost.store, self.view, self._wrong)
 
     def _paint_hints(self) -> None:
         self.query_one("#hints", ClickLine).show(parts.hints(self.milepost.settings.keys, self.milepost.look))

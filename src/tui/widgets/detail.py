@@ -139,6 +139,10 @@ class JobDetail(Widget):
         return self._tab
 
     @property
+    def shows_log(self) -> bool:
+        return self._tab is Tab.LOGS
+
+    @property
     def items(self) -> Items:
         items = self._panes[Tab.ITEMS]
         assert isinstance(items, Items)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from textual.containers import Vertical
 
 from milepost.tui.rows import JobRow
-from milepost.tui.widgets.tab_bar import Tab
 
 if TYPE_CHECKING:
     from milepost.common.client import Client
@@ -37,7 +36,7 @@ class DetailPane(Vertical):
     @property
     def searches_log(self) -> bool:
         """Whether a person is in the log, which has a search of its own."""
-        return self._detail is not None and self.has_focus_within and self._detail.tab is Tab.LOGS
+        return self._detail is not None and self.has_focus_within and self._detail.shows_log
 
     def open(self) -> None:
         if self._detail is None:

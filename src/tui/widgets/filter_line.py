@@ -56,7 +56,8 @@ class FilterLine(Horizontal):
         self._fit_placeholder()
 
     def _fit_placeholder(self) -> None:
-        room = self.size.width - _SIGN_CELLS - self._listing_cells - 1
+        # It is as wide as the screen, also before it has been laid out.
+        room = self.app.size.width - _SIGN_CELLS - self._listing_cells - 1
         self._field.placeholder = next((text for text in _PLACEHOLDERS if len(text) <= room), "")
 
     def put_text(self, text: str) -> None:

@@ -160,8 +160,8 @@ class JobTable(LineList):
     JobTable { scrollbar-gutter: stable; }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - as every widget
+        super().__init__(id=id, classes=classes)
         self.row_at: Callable[[int], JobRow | None] = lambda _: None
         self.is_marked: Callable[[str], bool] = lambda _: False
         self.chosen_columns: Sequence[str] = ()
