@@ -75,6 +75,12 @@ class Context:
 
         self.out(table(heads, rows, self.paint, self.columns))
 
+    def out_table_with_notes(self, heads: list[str], rows: "list[list[Cell | str]]", notes: list[str]) -> None:
+        """The notes, which the last head is of, stay whole."""
+        from milepost.cli.text import table_with_notes  # as above
+
+        self.out(table_with_notes(heads, rows, notes, self.paint, self.columns))
+
     def say(self, text: str) -> None:
         """About the result, not part of it."""
         print(text, file=sys.stderr, flush=True)

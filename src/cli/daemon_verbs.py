@@ -178,11 +178,13 @@ async def config(context: Context) -> Exit:
         keys = ("name", "value", "source", "description")
         context.out_json({"settings": [{key: getattr(setting, key) for key in keys} for setting in described]})
         return Exit.DONE
-    context.out_table(
+    context.out_table_with_notes(
         ["SETTING", "VALUE", "FROM", "MEANING"],
-        [[setting.name, setting.value or "—", setting.source, setting.description] for setting in described],
+        [[setting.name, setting.value or "—", setting.source] for setting in described],
+        [setting.description for setting in described],
     )
-    context.say(f"Change them in {paths.config_file(context.environ)}, by MILEPOST_<NAME>, or by flags of milepostd.")
+    context.say("Change them by MILEPOST_<NAME>, by flags of milepostd, or in the file")
+    context.say(str(paths.config_file(context.environ)))
     return Exit.DONE
 
 

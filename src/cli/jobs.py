@@ -10,7 +10,7 @@ from milepost.cli.parser import Verbs, add_job, whole_number
 from milepost.cli.targets import list_jobs
 from milepost.cli.text import Cell, state_cell
 from milepost.common.text import safe, safe_lines, seconds_words
-from milepost.common.words import counts_words, unix_seconds
+from milepost.common.words import processed_words, unix_seconds
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import GetJobRequest, InspectJobRequest
 
@@ -57,7 +57,7 @@ async def ls(context: Context) -> Exit:
         context.out_json({"jobs": [document(job) for job in found]})
     elif found:
         now = time.time()
-        heads = ["ID", "STATE", "PROGRESS", "AGE", "QUEUE", "NAME"]
+        heads = ["ID", "STATE", "PROCESSED", "AGE", "QUEUE", "NAME"]
         context.out_table(heads, [_row(job, now) for job in found])
     else:
         context.say("No job matches." if text else "There are no jobs yet: milepost run --help")
@@ -68,7 +68,7 @@ async def ls(context: Context) -> Exit:
 
 def _row(job: job_pb2.Job, now: float) -> list[Cell | str]:
     age = seconds_words(now - unix_seconds(job.create_time))
-    return [job.id, state_cell(job, now), counts_words(job.counts), age, safe(job.queue), safe(job.name)]
+    return [job.id, state_cell(job, now), processed_words(job.counts), age, safe(job.queue), safe(job.name)]
 
 
 async def show(context: Context) -> Exit:

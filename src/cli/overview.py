@@ -14,15 +14,15 @@ from milepost.cli.context import Context
 from milepost.cli.documents import document
 from milepost.cli.exit_codes import Exit
 from milepost.cli.targets import list_jobs
-from milepost.cli.text import PLAIN, Cell, below, state_cell, table
+from milepost.cli.text import Cell, state_cell
 from milepost.common.client import Client, Disconnected
-from milepost.common.text import safe, seconds_words, width
-from milepost.common.words import counts_words, reason_words, state_name, stuck_since, unix_seconds
+from milepost.common.text import safe, seconds_words
+from milepost.common.words import processed_words, state_name, stuck_since, unix_seconds
 from milepost.v1 import job_pb2
 
 LAST_LOOK = "last-look"
 MOST = 10
-_HEADS = ["ID", "STATE", "NAME", "PROGRESS", "WHEN"]
+_HEADS = ["ID", "STATE", "PROCESSED", "WHEN", "NAME"]
 _NEEDY = "state = WAITING OR state = FAILED OR state = PAUSED OR finding = stuck OR (state = COMPLETED AND failed > 0)"
 
 
@@ -81,31 +81,16 @@ def _out_section(context: Context, title: str, jobs: list[job_pb2.Job], *, with_
     context.out(context.paint("bold", title))
     rows = [_row(job, now) for job in jobs[:MOST]]
     if with_advice:
-        _out_with_advice(context, rows, [context.as_called(advice(job)) for job in jobs[:MOST]])
+        context.out_table_with_notes([*_HEADS, "DO"], rows, [context.as_called(advice(job)) for job in jobs[:MOST]])
     else:
-        reasons = [reason_words(job.reason) if state_name(job) == "FAILED" else "" for job in jobs[:MOST]]
-        context.out_table([*_HEADS, ""], [[*row, reason] for row, reason in zip(rows, reasons, strict=True)])
+        context.out_table(_HEADS, rows)
     if len(jobs) > MOST:
         context.out(f"and {len(jobs) - MOST} more: milepost ls")
 
 
-def _out_with_advice(context: Context, rows: list[list[Cell | str]], advices: list[str]) -> None:
-    """What is to be copied stays whole: where it does not fit beside the job, it stands below."""
-    heads, beside = [*_HEADS, "DO"], [[*row, text] for row, text in zip(rows, advices, strict=True)]
-    columns = context.columns
-    if columns is None or all(width(line) <= columns for line in table(heads, beside, PLAIN, None).splitlines()):
-        context.out_table(heads, beside)
-        return
-    head, *lines = table(_HEADS, rows, context.paint, columns).splitlines()
-    context.out(head)
-    for line, text in zip(lines, advices, strict=True):
-        context.out(line)
-        context.out(below(text, columns))
-
-
 def _row(job: job_pb2.Job, now: float) -> list[Cell | str]:
     when = f"{seconds_words(now - unix_seconds(job.activity_time))} ago"
-    return [job.id, state_cell(job, now), safe(job.name), counts_words(job.counts), when]
+    return [job.id, state_cell(job, now), processed_words(job.counts), when, safe(job.name)]
 
 
 def advice(job: job_pb2.Job) -> str:

@@ -36,6 +36,8 @@ class Paint:
 
 PLAIN = Paint(on=False)
 _BELOW = "     "
+#: Cells of a column that are shown of any width.
+_LEAST = 8
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,37 @@ class Cell:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Cell | str]], paint: Paint, columns: int | None) -> str:
-    """Aligned columns; with `columns` (of a terminal) the last one is cut to fit."""
+    """Aligned columns; with `columns` (of a terminal) the last one is cut to fit, then the widest of the others."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     widths = [max([width(head), *(width(row[at].text) for row in cells)]) for at, head in enumerate(heads)]
     if columns is not None:
-        before = sum(widths[:-1]) + 2 * (len(widths) - 1)
-        widths[-1] = max(8, min(widths[-1], columns - before))
+        widths = _fitting(widths, columns)
     lines = [_line([Cell(head, "dim") for head in heads], widths, paint)]
     lines += [_line(row, widths, paint) for row in cells]
     return "\n".join(lines)
+
+
+def _fitting(widths: Sequence[int], columns: int) -> list[int]:
+    """Nothing is cut below _LEAST cells: what does not fit then is broken by the terminal."""
+    fitted = list(widths)
+    over = sum(fitted) + 2 * (len(fitted) - 1) - columns
+    for at in (len(fitted) - 1, *sorted(range(len(fitted) - 1), key=lambda at: -widths[at])):
+        cut = max(0, min(over, fitted[at] - _LEAST))
+        fitted[at] -= cut
+        over -= cut
+    return fitted
+
+
+def table_with_notes(
+    heads: Sequence[str], rows: Sequence[Sequence[Cell | str]], notes: Sequence[str], paint: Paint, columns: int | None
+) -> str:
+    """The last head is of the notes. They stay whole: where they do not fit beside the rows, each is below its row."""
+    beside = [[*row, note] for row, note in zip(rows, notes, strict=True)]
+    if columns is None or all(width(line) <= columns for line in table(heads, beside, PLAIN, None).splitlines()):
+        return table(heads, beside, paint, columns)
+    head, *lines = table(heads[:-1], rows, paint, columns).splitlines()
+    pairs = zip(lines, notes, strict=True)
+    return "\n".join([head, *(f"{line}\n{below(note, columns)}" if note else line for line, note in pairs)])
 
 
 def _line(row: Sequence[Cell], widths: Sequence[int], paint: Paint) -> str:

@@ -26,10 +26,19 @@ def finding_words(finding: job_pb2.Finding) -> str:
 
 def counts_words(counts: job_pb2.Counts) -> str:
     """As "228 of 313 processed, 11 failed"; of what can still arrive, so that it can become all of it."""
+    return _counted(counts, " processed")
+
+
+def processed_words(counts: job_pb2.Counts) -> str:
+    """As "228 of 313, 11 failed", where a title says that it is what is processed."""
+    return _counted(counts, "")
+
+
+def _counted(counts: job_pb2.Counts, processed: str) -> str:
     possible = counts.total - counts.upstream
     if not possible and not counts.total_known:
-        return "nothing processed yet"
-    words = f"{counts.processed} of {possible}{'' if counts.total_known else '+'} processed"
+        return f"nothing{processed} yet"
+    words = f"{counts.processed} of {possible}{'' if counts.total_known else '+'}{processed}"
     return f"{words}, {counts.failed} failed" if counts.failed else words
 
 

@@ -16,9 +16,9 @@ from milepost.cli.exit_codes import EXIT_OF, Exit, worst
 from milepost.cli.follow import exit_of, in_flight_words, next_steps
 from milepost.cli.items import csv_row, result_document
 from milepost.cli.overview import advice
-from milepost.cli.text import Cell, Paint, below, state_cell, table
+from milepost.cli.text import PLAIN, Cell, Paint, below, state_cell, table, table_with_notes
 from milepost.common.text import safe, seconds_words, width
-from milepost.common.words import counts_words, finding_words, outcomes_words
+from milepost.common.words import counts_words, finding_words, outcomes_words, processed_words
 from milepost.core.errors import Code
 from milepost.v1 import job_pb2
 
@@ -67,6 +67,7 @@ def test_durations(seconds: float, words: str) -> None:
 def test_counts() -> None:
     counts = job_pb2.Counts(total=313, total_known=True, processed=228, failed=11)
     assert counts_words(counts) == "228 of 313 processed, 11 failed"
+    assert processed_words(counts) == "228 of 313, 11 failed"
     assert counts_words(job_pb2.Counts(total=10, processed=3)) == "3 of 10+ processed"
     assert counts_words(job_pb2.Counts()) == "nothing processed yet"
     counts = job_pb2.Counts(total=10, upstream=4, total_known=True, processed=6)
@@ -89,6 +90,26 @@ def test_tables_align_and_fit() -> None:
     assert lines[2].startswith("a   long")
     assert all(width(line) <= 30 for line in lines)
     assert "\x1b[31mx\x1b[0m" in table(["A", "B"], rows, Paint(on=True), None)
+
+
+def test_what_does_not_fit_is_cut_where_there_is_most_of_it() -> None:
+    rows = [["j-abcdefgh", "! RUNNING, stuck 12m", "10000 of 10000, 1000 failed", "3h 20m", "default", "x" * 40]]
+    [_, line] = table(["ID", "STATE", "PROCESSED", "AGE", "QUEUE", "NAME"], rows, PLAIN, 80).splitlines()
+    assert width(line) <= 80
+    assert line.startswith("j-abcdefgh  ! RUNNING, stuck 12m  ")
+    assert line.endswith("3h 20m  default  xxxxxxx…")
+
+
+def test_a_note_stays_whole_beside_its_row_or_below_it() -> None:
+    heads, rows, notes = ["ID", "DO"], [["j-1"], ["j-2"]], ["milepost resume j-1", ""]
+    assert table_with_notes(heads, rows, notes, PLAIN, 80).splitlines()[1] == "j-1  milepost resume j-1"
+    assert table_with_notes(heads, rows, notes, PLAIN, 20).splitlines() == [
+        "ID",
+        "j-1",
+        "     milepost resume",
+        "     j-1",
+        "j-2",
+    ]
 
 
 def test_what_stands_below_a_line_is_broken_at_blanks_only() -> None:
