@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import sys
 from collections.abc import AsyncIterator, Iterable
 
@@ -9,7 +10,7 @@ from milepost.cli.context import Context
 from milepost.cli.documents import Json, document, line
 from milepost.cli.exit_codes import Exit
 from milepost.cli.parser import Verbs, add_job, one_of, whole_number
-from milepost.cli.text import Cell
+from milepost.cli.text import Cell, cut_rows, item_state_cell
 from milepost.common.client import Client
 from milepost.common.text import safe
 from milepost.v1 import job_pb2
@@ -17,8 +18,8 @@ from milepost.v1.job_service_pb2 import GetJobRequest, ListItemsRequest, ListRes
 
 PAGE = 1000
 _STATES = tuple(name.removeprefix("ITEM_STATE_").lower() for name in job_pb2.ItemState.keys()[1:])
+_HEADS = ["KEY", "STATE", "STEP", "LABEL", "ATTEMPT", "ERROR"]
 _OUTCOMES = tuple(name.removeprefix("OUTCOME_").lower() for name in job_pb2.Outcome.keys()[1:])
-_LOOKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("»", "dim"), "FAILED": ("✗", "red"), "RETRY": ("↻", "yellow")}
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -43,7 +44,7 @@ def add_verbs(verbs: Verbs) -> None:
         help="only items that failed, or are tried again, with this class of error, as timeout",
     )
     listing.add_argument("--key", action="append", default=[], help="only this item (repeatable)")
-    listing.add_argument("--full", action="store_true", help="with payload and the records of all steps")
+    listing.add_argument("--full", action="store_true", help="all of each: error, records of its steps, payload")
     listing.add_argument(
         "-n", "--limit", type=whole_number(0, 2**31 - 1), default=1000, metavar="N", help="at most N; 0 for all (1000)"
     )
@@ -67,16 +68,29 @@ async def items(context: Context) -> Exit:
         found = [item async for item in _list_items(context, client, limit)]
     if context.json:
         context.out_json({"items": [document(item) for item in found]})
+    elif found and context.arguments.full:
+        from milepost.cli.describe_item import describe_item  # only these need so many words
+
+        for item in found:
+            describe_item(context, item)
     elif found:
-        context.out_table(["KEY", "STATE", "STEP", "LABEL", "ATTEMPT", "ERROR"], [_row(item) for item in found])
-        if context.arguments.full:
-            for item in found:
-                context.out(line(document(item)))
+        rows = [_row(item) for item in found]
+        context.out_table(_HEADS, rows)
+        _say_what_is_cut(context, found, rows)
     else:
         context.say("No item matches.")
     if limit and len(found) == limit:
         context.say(f"note: the first {limit}; --limit 0 lists all.")
     return Exit.DONE
+
+
+def _say_what_is_cut(context: Context, found: list[job_pb2.Item], rows: list[list[Cell | str]]) -> None:
+    cut = cut_rows(_HEADS, rows, context.columns)
+    if any(cut):
+        options = ["items", context.arguments.job, "--key", found[cut.index(True)].key, "--full"]
+        context.say(
+            context.as_called(f"note: … is where a line is cut. All of an item: milepost {shlex.join(options)}")
+        )
 
 
 async def _list_items(context: Context, client: Client, limit: int) -> AsyncIterator[job_pb2.Item]:
@@ -104,12 +118,11 @@ async def _list_items(context: Context, client: Client, limit: int) -> AsyncIter
 
 def _row(item: job_pb2.Item) -> list[Cell | str]:
     state = job_pb2.ItemState.Name(item.state).removeprefix("ITEM_STATE_")
-    glyph, colour = _LOOKS.get(state, ("·", ""))
     failure = item.failure
     error = f"{failure.error_class}: {failure.message}" if item.HasField("failure") else ""
     return [
         safe(item.key),
-        Cell(f"{glyph} {state}", colour),
+        item_state_cell(state),
         safe(item.step),
         safe(item.label),
         str(item.attempt) if item.attempt else "",

@@ -21,6 +21,7 @@ _STATE_COLOURS = {
     "COMPLETED": "green",
     "FAILED": "red",
 }
+_ITEM_LOOKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("»", "dim"), "FAILED": ("✗", "red"), "RETRY": ("↻", "yellow")}
 _ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "bold": 1, "dim": 2}
 
 
@@ -31,7 +32,7 @@ class Paint:
     on: bool
 
     def __call__(self, colour: str, text: str) -> str:
-        return f"\x1b[{_ANSI[colour]}m{text}\x1b[0m" if self.on and text else text
+        return f"\x1b[{_ANSI[colour]}m{text}\x1b[0m" if self.on and text and colour else text
 
 
 PLAIN = Paint(on=False)
@@ -68,12 +69,24 @@ def _fitting(widths: Sequence[int], columns: int) -> list[int]:
     return fitted
 
 
+def cut_rows(heads: Sequence[str], rows: Sequence[Sequence[Cell | str]], columns: int | None) -> list[bool]:
+    """Of each row, whether `table` does not show all of it."""
+    if columns is None:
+        return [False] * len(rows)
+    lines = zip(
+        table(heads, rows, PLAIN, None).splitlines()[1:],
+        table(heads, rows, PLAIN, columns).splitlines()[1:],
+        strict=True,
+    )
+    return [whole.split() != shown.split() for whole, shown in lines]
+
+
 def table_with_notes(
     heads: Sequence[str], rows: Sequence[Sequence[Cell | str]], notes: Sequence[str], paint: Paint, columns: int | None
 ) -> str:
     """The last head is of the notes. They stay whole: where they do not fit beside the rows, each is below its row."""
     beside = [[*row, note] for row, note in zip(rows, notes, strict=True)]
-    if columns is None or all(width(line) <= columns for line in table(heads, beside, PLAIN, None).splitlines()):
+    if columns is None or not any(cut_rows(heads, beside, columns)):
         return table(heads, beside, paint, columns)
     head, *lines = table(heads[:-1], rows, paint, columns).splitlines()
     pairs = zip(lines, notes, strict=True)
@@ -85,7 +98,7 @@ def _line(row: Sequence[Cell], widths: Sequence[int], paint: Paint) -> str:
     for cell, cells in zip(row, widths, strict=True):
         text = shorten(cell.text, cells)
         padding = " " * (cells - width(text))
-        parts.append((paint(cell.colour, text) if cell.colour else text) + padding)
+        parts.append(paint(cell.colour, text) + padding)
     return "  ".join(parts).rstrip()
 
 
@@ -101,6 +114,12 @@ def below(text: str, columns: int) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def item_state_cell(state: str) -> Cell:
+    """`state` is the name of an ItemState."""
+    glyph, colour = _ITEM_LOOKS.get(state, ("·", ""))
+    return Cell(f"{glyph} {state}", colour)
 
 
 def state_cell(job: "job_pb2.Job", now: float | None = None) -> Cell:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,8 +19,9 @@ from tests.support.wait import DEADLINE, wait_until
 class Terminal:
     """A verb on a pseudo-terminal; `screen` is what it has written there so far."""
 
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(self, environment: dict[str, str], *arguments: str, columns: int = 0) -> None:
         self._descriptor, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "milepost.cli.main", *arguments],
             stdin=theirs,
@@ -112,6 +114,18 @@ async def test_stopping_the_daemon_asks_what_becomes_of_running_jobs(daemon: Rea
         assert await terminal.end() == 0
         assert daemon.terminate() == 0
         assert not daemon.processes("milepost.runner")
+    finally:
+        terminal.close()
+
+
+async def test_where_an_error_is_cut_it_says_how_to_see_all_of_it(daemon: RealDaemon) -> None:
+    daemon.gate.touch()
+    job = await daemon.submit(parameters={"failing": ["item-003"]})
+    await daemon.wait_state(job.id, JobState.COMPLETED)
+    terminal = Terminal(daemon.environment, "items", job.id, "--state", "failed", columns=50)
+    try:
+        await terminal.wait_shown(f"…[^…]*… is where a line is cut.*items {job.id} --key item-003 --full")
+        assert await terminal.end() == 0
     finally:
         terminal.close()
 
