@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from milepost.common.processes import ending_words, identify, kill_tree
@@ -13,7 +12,7 @@ from milepost.runner import frames
 from milepost.runner.children import Children
 from milepost.runner.command_steps import CommandSteps
 from milepost.runner.endings import MemoryKills, lost_worker
-from milepost.runner.frames import Frame, FrameError, Result
+from milepost.runner.frames import Done, FrameError, FromWorker, Gather, Items, Pong, Ready, Result, Row, Save, TaskRow
 from milepost.runner.gathers import Gathers
 from milepost.runner.inspection import Inspectable
 from milepost.runner.job import Job
@@ -181,34 +180,36 @@ class Attempts:
     # Starting.
 
     def _start_commands(self, lane: Lane, room: int) -> None:
-        for task in self._schedule.take(lane, room):
-            attempt = self._ledger.begin(task)
+        for attempt in self._ledger.begin(lane.step, self._schedule.take(lane, room)):
             attempt.work = self._group.create_task(self._execute_command(attempt))
 
     def _start_in_workers(self, lane: Lane, room: int, step: StepDefinition) -> None:
         pool = self._alone if lane.alone else self._by_step.get(lane.step, self._shared)
         if self._failed_starts < _MAX_FAILED_STARTS:
             pool.grow(room)
-        places = list(pool.places(room))
-        rows: dict[Worker, list[list[object]]] = defaultdict(list)
-        sizes: dict[Worker, int] = defaultdict(int)
-        for worker, task in zip(places, self._schedule.take(lane, len(places)), strict=False):
-            attempt = self._ledger.begin(task)
+        for worker, places in pool.places(room):
+            begun = self._ledger.begin(lane.step, self._schedule.take(lane, places))
+            self._send(worker, begun, step)
+
+    def _send(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
+        rows: list[TaskRow] = []
+        size = 0
+        for attempt in attempts:
             attempt.worker = worker
             worker.attempts[attempt.id] = attempt
             if step.timeout is not None:
                 attempt.timer = asyncio.get_running_loop().call_later(step.timeout, self._time_out, attempt, worker)
-            if sizes[worker] > _FRAME_SIZE:
-                worker.send_tasks(rows.pop(worker))
-                sizes[worker] = 0
-            rows[worker].append(self._row(attempt, step))
-            sizes[worker] += task.size
-        for worker, tasks in rows.items():
-            worker.send_tasks(tasks)
+            if size > _FRAME_SIZE:
+                worker.send_tasks(rows)
+                rows, size = [], 0
+            rows.append(self._row(attempt, step))
+            size += attempt.task.size
+        if rows:
+            worker.send_tasks(rows)
 
-    def _row(self, attempt: Attempt, step: StepDefinition) -> list[object]:
+    def _row(self, attempt: Attempt, step: StepDefinition) -> TaskRow:
         task = attempt.task
-        return [
+        return TaskRow(
             attempt.id,
             step.name,
             task.key,
@@ -219,7 +220,7 @@ class Attempts:
             task.previous,
             task.saved_json,
             self._job.attempt_folder(task, attempt.id),
-        ]
+        )
 
     async def _execute_command(self, attempt: Attempt) -> None:
         try:
@@ -237,17 +238,15 @@ class Attempts:
         self._ledger.end(attempt)
         if attempt.ending is Ending.VOID:
             return
-        if attempt.ending is Ending.TIMED_OUT and result.kind not in (
-            pb.REPORT_KIND_SUCCEEDED,
-            pb.REPORT_KIND_SKIPPED,
-        ):
+        if attempt.ending is Ending.TIMED_OUT and result.kind not in frames.COMPLETED:
             result = _result(attempt, pb.REPORT_KIND_FAILED, self._timeout_failure(attempt))
-        if self._steps[attempt.task.ref.step].gives is Gives.MANY:
+        ref = attempt.task.ref
+        if self._steps[ref.step].gives is Gives.MANY:
             result.enumeration, result.enumerated = attempt.enumeration, attempt.enumerated
-        if result.kind == pb.REPORT_KIND_FAILED and result.failure is not None:
+        if result.failure is not None and result.kind == pb.REPORT_KIND_FAILED:
             self._tell_failure(attempt, result.failure)
-        self._outbox.report(attempt.task.ref, result)
-        following = self._following[attempt.task.ref.step]
+        self._outbox.report(ref, result)
+        following = self._following[ref.step]
         if result.kind == pb.REPORT_KIND_SUCCEEDED and following is not None:
             self._go_on(attempt.task, result, following)
 
@@ -353,60 +352,60 @@ class Attempts:
                 )
             )
 
-    def _on_frame(self, worker: Worker, frame: Frame) -> None:
+    def _on_frame(self, worker: Worker, frame: FromWorker) -> None:
         """Raises FrameError."""
-        match frame["type"]:
-            case "done":
-                for result in frames.results(frame):
-                    self._finish(self._ended(worker, result), result)
+        match frame:
+            case Done():
+                for row in frame.results:
+                    self._finish(self._ended(worker, row), frames.result(row))
                 self._on_change()
-            case "items":
+            case Items():
                 self._pass_children(worker, frame)
-            case "save":
+            case Save():
                 self._pass_saved(worker, frame)
-            case "gather":
-                self._gathers.ask(worker, self._attempt(worker, frame), frame)
-            case "pong":
-                worker.pong(frames.whole(frame, "n"))
+            case Gather():
+                self._gathers.ask(worker, _executing(worker, frame.id), frame)
+            case Pong():
+                worker.pong(frame.n)
                 self._on_change()
-            case "ready":
+            case Ready():
                 worker.ready()
                 self._failed_starts = 0
                 self._on_change()
-            case "mistake":
+            case frames.Mistake():
                 self._failed_starts = _MAX_FAILED_STARTS
                 self._on_mistake(Mistake.from_frame(frame))
-            case other:
-                raise FrameError(f"frames of type {other!r} are not known")
 
-    def _ended(self, worker: Worker, result: Result) -> Attempt:
-        attempt = worker.attempts.get(result.id)
-        if attempt is None:
-            raise FrameError(f"the task {result.id} is not executing in it")
-        if result.folder and result.folder != self._job.attempt_folder(attempt.task, attempt.id):
-            raise FrameError(f"the folder {result.folder!r} is not that of the task {result.id}")
-        return worker.attempts.pop(result.id)
-
-    def _attempt(self, worker: Worker, frame: Frame) -> Attempt:
-        attempt = worker.attempts.get(frames.whole(frame, "id"))
-        if attempt is None:
-            raise FrameError(f"the task {frame['id']} is not executing in it")
+    def _ended(self, worker: Worker, row: Row) -> Attempt:
+        attempt = _executing(worker, row.id)
+        if row.folder and row.folder != self._job.attempt_folder(attempt.task, attempt.id):
+            raise FrameError(f"the folder {row.folder!r} is not that of the task {row.id}")
+        del worker.attempts[row.id]
         return attempt
 
-    def _pass_children(self, worker: Worker, frame: Frame) -> None:
-        attempt, given = self._attempt(worker, frame), frames.children(frame)
-        first = frames.whole(frame, "first")
-        acknowledgement = {"type": "items_ack", "id": attempt.id, "next": first + len(given)}
-        attempt.enumeration = frames.whole(frame, "enumeration")
-        attempt.enumerated = max(attempt.enumerated, first + len(given))
+    def _pass_children(self, worker: Worker, frame: Items) -> None:
+        attempt, given = _executing(worker, frame.id), frames.children(frame)
+        following = frame.first + len(given)
+        acknowledgement = {"type": "items_ack", "id": attempt.id, "next": following}
+        attempt.enumeration = frame.enumeration
+        attempt.enumerated = max(attempt.enumerated, following)
         attempt.gets_on()
-        self._outbox.children(attempt.task.ref, attempt.enumeration, first, given, lambda: worker.send(acknowledgement))
+        self._outbox.children(
+            attempt.task.ref, frame.enumeration, frame.first, given, lambda: worker.send(acknowledgement)
+        )
 
-    def _pass_saved(self, worker: Worker, frame: Frame) -> None:
-        acknowledgement = {"type": "saved_ack", "request": frames.whole(frame, "request")}
-        attempt = self._attempt(worker, frame)
+    def _pass_saved(self, worker: Worker, frame: Save) -> None:
+        acknowledgement = {"type": "saved_ack", "request": frame.request}
+        attempt = _executing(worker, frame.id)
         attempt.gets_on()
         self._outbox.saved(attempt.task.ref, frames.saved_state(frame), lambda: worker.send(acknowledgement))
+
+
+def _executing(worker: Worker, number: int) -> Attempt:
+    attempt = worker.attempts.get(number)
+    if attempt is None:
+        raise FrameError(f"the task {number} is not executing in it")
+    return attempt
 
 
 def _result(attempt: Attempt, kind: "pb.ReportKind.ValueType", failure: pb.TaskFailure | None = None) -> Result:

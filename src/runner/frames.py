@@ -5,10 +5,10 @@ that are not UTF-8), which no message to the daemon can carry: they become quest
 """
 
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from milepost.common.wire.times import LAST_TIME, MICROSECONDS
 from milepost.core.retry import bounded_retry_after
@@ -31,24 +31,43 @@ _KINDS = {
     "FAILED": pb.REPORT_KIND_FAILED,
     "RETURNED": pb.REPORT_KIND_RETURNED,
 }
-_COMPLETED = (pb.REPORT_KIND_SUCCEEDED, pb.REPORT_KIND_SKIPPED)
+COMPLETED = (pb.REPORT_KIND_SUCCEEDED, pb.REPORT_KIND_SKIPPED)
 #: Of an error: what is longer is cut. Characters.
 _MAX_NAME, _MAX_MESSAGE, _MAX_TRACEBACK = 100, 2000, 8000
-_MAX_WHOLE = 2**63
 _MAX_TIME = int(LAST_TIME) * MICROSECONDS
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_ENCODE_TASKS = msgspec.json.Encoder().encode
 
-Frame = Mapping[str, Any]  # Any: a JSON object; the functions below read it
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+#: Key and payload.
+Child = tuple[str, str]
+
+
+#: To a worker, except for `tasks`.
+Frame = Mapping[str, object]
 
 
 class FrameError(Exception):
     """The worker does not keep to the protocol; the text says how."""
 
 
-@dataclass(slots=True)
-class Result:
-    """How an attempt ended: an element of a `done` frame. Times are Unix time in microseconds."""
+class TaskRow(msgspec.Struct, array_like=True, gc=False):
+    """An element of `tasks`."""
+
+    id: int
+    step: str
+    key: str
+    item: int
+    epoch: int
+    attempt: int
+    payload_json: str
+    previous: dict[str, str]
+    saved_json: str
+    folder: str
+
+
+class Result(msgspec.Struct):
+    """How an attempt ended. Times are Unix time in microseconds."""
 
     id: int
     kind: "pb.ReportKind.ValueType"
@@ -58,105 +77,147 @@ class Result:
     end_us: int = 0
     folder: str = ""
     failure: pb.TaskFailure | None = None
-    children: list[tuple[str, str]] | None = None
+    children: list[Child] | None = None
     #: Of a step that gives many: the number of this execution, and how many children it gave in chunks.
     enumeration: int = 0
     enumerated: int = 0
+
+
+class Failure(msgspec.Struct):
+    """Of a row of `done`."""
+
+    error_class: str
+    rule: str | None = None
+    message: str | None = None
+    traceback: str | None = None
+    remedy: str | None = None
+    retry_after: int | float | None = None
+
+
+class Row(msgspec.Struct, array_like=True, gc=False):
+    """An element of `done`; times may be any number."""
+
+    id: int
+    kind: Literal["SUCCEEDED", "SKIPPED", "FAILED", "RETURNED"]
+    label: str
+    result_json: str
+    start_us: int | float
+    end_us: int | float
+    folder: str
+    failure: Failure | None
+    children: list[Child] | None = None
+
+
+class _FromWorker(msgspec.Struct, tag_field="type", tag=str.lower):
+    """The name of a frame's class, in small letters, is its type."""
+
+
+class Done(_FromWorker):
+    results: list[Row]
+
+
+class Items(_FromWorker):
+    id: int
+    enumeration: Whole
+    first: Whole
+    children: list[Child]
+
+
+class Save(_FromWorker):
+    request: Whole
+    id: int
+    state: str = ""
+
+
+class Gather(_FromWorker):
+    request: Whole
+    id: int
+    cursor: Whole
+
+
+class Pong(_FromWorker):
+    n: Whole
+
+
+class Ready(_FromWorker):
+    pass
+
+
+class Mistake(_FromWorker):
+    message: str = ""
+    file: str = ""
+    line: int | None = None
+    interpreter: str = ""
+
+
+FromWorker = Done | Items | Save | Gather | Pong | Ready | Mistake
+
+_DECODER: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)
 
 
 def encode(frame: Frame) -> bytes:
     return _ENCODE(frame).encode() + b"\n"
 
 
-def decode(line: bytes) -> Frame:
+def encode_tasks(rows: Sequence[TaskRow]) -> bytes:
+    return _ENCODE_TASKS({"type": "tasks", "tasks": rows}) + b"\n"
+
+
+def decode(line: bytes) -> FromWorker:
     """Raises FrameError."""
     try:
-        text = line.decode(errors="replace")
-        frame = json.loads(text)
-        if _SURROGATE.search(text):
-            frame = _without_surrogates(frame)
-    except ValueError as error:
-        raise FrameError(f"a frame is not JSON: {error}") from error
-    except RecursionError as error:
-        raise FrameError("a frame is nested too deeply") from error
-    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
-        raise FrameError("a frame is not an object with a type")
-    return frame
+        return _DECODER.decode(line)
+    except (ValueError, RecursionError):
+        return _decode_leniently(line)
 
 
-def results(frame: Frame) -> list[Result]:
-    """Of a `done` frame. Raises FrameError."""
-    try:
-        return [_result(*row) for row in frame["results"]]
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise FrameError(f"a result is malformed: {error!r}") from error
-
-
-def children(frame: Frame) -> list[tuple[str, str]]:
-    """Of an `items` frame. Raises FrameError."""
-    try:
-        found = _children(frame["children"])
-    except (TypeError, ValueError, KeyError) as error:
-        raise FrameError(f"children are malformed: {error!r}") from error
-    if offence := _offence_of_children(found, MAX_CHUNK, MAX_CHUNK_SIZE):
-        raise FrameError(f"in a chunk of items {offence}")
+def result(row: Row) -> Result:
+    """What cannot be kept becomes a failed attempt."""
+    found = Result(row.id, _KINDS[row.kind], start_us=_time(row.start_us), end_us=_time(row.end_us), folder=row.folder)
+    if found.kind not in COMPLETED:
+        found.failure = _failure(row.failure) if row.failure else None
+    elif offence := _offence_of_label(row.label):
+        found.kind, found.failure = pb.REPORT_KIND_FAILED, _not_kept("invalid_result", offence)
+    elif offence := _offence_of_result(row.result_json) or _offence_of_children(row.children or []):
+        found.kind, found.failure = pb.REPORT_KIND_FAILED, _not_kept("result_too_large", offence)
+    else:
+        found.label, found.result_json, found.children = row.label, row.result_json, row.children
     return found
 
 
-def saved_state(frame: Frame) -> str:
-    """Of a `save` frame. Raises FrameError."""
-    state = text(frame, "state")
-    if _is_longer(state, MAX_JSON):
-        raise FrameError(f"a saved state has more than {MAX_JSON:,} bytes")
-    return state
-
-
-def whole(frame: Frame, field: str) -> int:
-    """A whole number of 63 bits. Raises FrameError."""
-    value = frame.get(field)
-    if not isinstance(value, int) or not 0 <= value < _MAX_WHOLE:
-        raise FrameError(f"{field} is not a whole number")
-    return value
-
-
-def text(frame: Frame, field: str) -> str:
+def children(frame: Items) -> list[Child]:
     """Raises FrameError."""
-    value = frame.get(field, "")
-    if not isinstance(value, str):
-        raise FrameError(f"{field} is not a text")
-    return value
+    if offence := _offence_of_children(frame.children, MAX_CHUNK, MAX_CHUNK_SIZE):
+        raise FrameError(f"in a chunk of items {offence}")
+    return frame.children
 
 
-def _result(
-    identity: int,
-    kind: str,
-    label: str,
-    result_json: str,
-    start_us: int,
-    end_us: int,
-    folder: str,
-    failure: Frame | None,
-    given: list[list[str]] | None = None,
-) -> Result:
-    if type(label) is not str or type(result_json) is not str or type(folder) is not str:
-        raise TypeError("label, result and folder are texts")
-    result = Result(int(identity), _KINDS[kind], start_us=_time(start_us), end_us=_time(end_us), folder=folder)
-    if result.kind not in _COMPLETED:
-        result.failure = _failure(failure) if failure else None
-        return result
-    found = _children(given) if given else None
-    misnamed = _offence_of_label(label)
-    if offence := misnamed or _offence_of_result(result_json) or (found and _offence_of_children(found)):
-        result.kind = pb.REPORT_KIND_FAILED
-        result.failure = pb.TaskFailure(
-            error_class="invalid_result" if misnamed else "result_too_large",
-            rule="limits",
-            message=f"What the task gave back cannot be kept: {offence}.",
-            remedy="Give back less; what is large belongs into the task's folder.",
-        )
-        return result
-    result.label, result.result_json, result.children = label, result_json, found
-    return result
+def saved_state(frame: Save) -> str:
+    """Raises FrameError."""
+    if _is_longer(frame.state, MAX_JSON):
+        raise FrameError(f"a saved state has more than {MAX_JSON:,} bytes")
+    return frame.state
+
+
+def _decode_leniently(line: bytes) -> FromWorker:
+    """JSON as Python takes it: with NaN, and with texts that are not valid Unicode. Raises FrameError."""
+    try:
+        value = _without_surrogates(json.loads(line.decode(errors="replace")))
+        frame: FromWorker = msgspec.convert(value, FromWorker)
+    except ValueError as error:
+        raise FrameError(f"a frame is malformed: {error}") from error
+    except RecursionError as error:
+        raise FrameError("a frame is nested too deeply") from error
+    return frame
+
+
+def _not_kept(error_class: str, offence: str) -> pb.TaskFailure:
+    return pb.TaskFailure(
+        error_class=error_class,
+        rule="limits",
+        message=f"What the task gave back cannot be kept: {offence}.",
+        remedy="Give back less; what is large belongs into the task's folder.",
+    )
 
 
 def _offence_of_label(label: str) -> str:
@@ -169,7 +230,9 @@ def _offence_of_result(result_json: str) -> str:
     return f"its result has more than {MAX_JSON:,} bytes" if _is_longer(result_json, MAX_JSON) else ""
 
 
-def _offence_of_children(found: list[tuple[str, str]], most: int = MAX_CHILDREN, size: int = MAX_CHILDREN_SIZE) -> str:
+def _offence_of_children(found: list[Child], most: int = MAX_CHILDREN, size: int = MAX_CHILDREN_SIZE) -> str:
+    if not found:
+        return ""
     if len(found) > most or sum(len(key) + len(payload) for key, payload in found) > size:
         return f"there are more than {most:,} children, or they have more than {size:,} characters"
     if any(len(key) > MAX_KEY or _is_longer(payload, MAX_JSON) for key, payload in found):
@@ -182,14 +245,14 @@ def _is_longer(text: str, most: int) -> bool:
     return len(text) * 4 > most and len(text.encode()) > most
 
 
-def _failure(failure: Frame) -> pb.TaskFailure:
+def _failure(failure: Failure) -> pb.TaskFailure:
     return pb.TaskFailure(
-        error_class=failure["error_class"][:_MAX_NAME],
-        rule=(failure.get("rule") or "")[:_MAX_NAME],
-        message=(failure.get("message") or "")[:_MAX_MESSAGE],
-        traceback=(failure.get("traceback") or "")[:_MAX_TRACEBACK],
-        remedy=(failure.get("remedy") or "")[:_MAX_MESSAGE],
-        retry_after_seconds=bounded_retry_after(failure.get("retry_after") or 0.0),
+        error_class=failure.error_class[:_MAX_NAME],
+        rule=(failure.rule or "")[:_MAX_NAME],
+        message=(failure.message or "")[:_MAX_MESSAGE],
+        traceback=(failure.traceback or "")[:_MAX_TRACEBACK],
+        remedy=(failure.remedy or "")[:_MAX_MESSAGE],
+        retry_after_seconds=bounded_retry_after(failure.retry_after or 0.0),
     )
 
 
@@ -197,13 +260,6 @@ def _time(microseconds: float) -> int:
     if type(microseconds) is int and 0 <= microseconds <= _MAX_TIME:
         return microseconds
     return int(min(max(0, microseconds), _MAX_TIME))
-
-
-def _children(given: list[list[str]]) -> list[tuple[str, str]]:
-    pairs = [(key, payload) for key, payload in given]
-    if not all(isinstance(value, str) for pair in pairs for value in pair):
-        raise TypeError("key and payload of a child are texts")
-    return pairs
 
 
 def _without_surrogates(value: Any) -> Any:  # Any: a JSON value

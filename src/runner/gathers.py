@@ -4,8 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 
-from milepost.runner import frames
-from milepost.runner.frames import Frame
+from milepost.runner.frames import Gather
 from milepost.runner.ledger import Attempt
 from milepost.runner.worker import Worker
 from milepost.v1 import job_pb2
@@ -21,12 +20,10 @@ class Gathers:
         self._open: dict[int, tuple[pb.GatherRequest, Worker, int]] = {}
         self._unsent: deque[int] = deque()
 
-    def ask(self, worker: Worker, attempt: Attempt, frame: Frame) -> None:
+    def ask(self, worker: Worker, attempt: Attempt, asked: Gather) -> None:
         number = next(self._numbers)
-        request = pb.GatherRequest(
-            request=number, task=attempt.task.ref.message(), cursor=frames.whole(frame, "cursor")
-        )
-        self._open[number] = (request, worker, frames.whole(frame, "request"))
+        request = pb.GatherRequest(request=number, task=attempt.task.ref.message(), cursor=asked.cursor)
+        self._open[number] = (request, worker, asked.request)
         self._unsent.append(number)
         attempt.gets_on()
         self._wake()

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from milepost.common.edges import edge
@@ -78,9 +79,11 @@ class Job:
 
     def attempt_folder(self, task: HeldTask, attempt: int) -> str:
         """Relative to the job's folder; no key and no name that could be a path is part of it."""
-        step = self.definition.steps[task.ref.step]
-        name = step.name if step.name.isidentifier() else str(step.position)
-        return f"items/{task.ref.item}/{name}/{self.run.number}-{attempt}"
+        return f"items/{task.ref.item}/{self._step_folders[task.ref.step]}/{self.run.number}-{attempt}"
+
+    @cached_property
+    def _step_folders(self) -> list[str]:
+        return [step.name if step.name.isidentifier() else str(step.position) for step in self.definition.steps]
 
     def command_environment(self, task: HeldTask) -> dict[str, str]:
         step = self.definition.steps[task.ref.step]

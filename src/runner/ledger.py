@@ -5,9 +5,10 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from milepost.v1 import runner_service_pb2 as pb
 
@@ -28,9 +29,8 @@ class Ref(NamedTuple):
         return pb.TaskRef(step=self.step, item=self.item, epoch=self.epoch)
 
 
-@dataclass(slots=True, eq=False)
-class HeldTask:
-    """`previous` is the results of earlier steps, as JSON by the step's name; `size` is that of all its texts."""
+class HeldTask(msgspec.Struct, eq=False):
+    """`previous` is the results of earlier steps, as JSON by the step's name."""
 
     ref: Ref
     key: str
@@ -39,14 +39,13 @@ class HeldTask:
     attempts_used: int = 0
     lost: int = 0
     saved_json: str = ""
-    previous: dict[str, str] = field(default_factory=dict)
+    previous: dict[str, str] = {}  # a new one for each (msgspec copies it)
     is_void: bool = False
-    size: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.size = len(self.payload_json) + len(self.saved_json)
-        if self.previous:
-            self.size += sum(map(len, self.previous.values()))
+    @property
+    def size(self) -> int:
+        """Of its texts, in characters."""
+        return len(self.payload_json) + len(self.saved_json) + sum(map(len, self.previous.values()))
 
 
 class Ending(Enum):
@@ -57,25 +56,21 @@ class Ending(Enum):
     VOID = auto()
 
 
-@dataclass(slots=True, eq=False)
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One execution of a task, in a worker or as a process of the runner's own (`work`)."""
 
     id: int
     task: HeldTask
     start_us: int
+    #: When it began or last showed that it gets on (monotonic).
+    progress_time: float
+    #: Of a step that gives many: what its execution is known by, and how many children it has given in chunks.
+    enumeration: int
+    enumerated: int = 0
     worker: "Worker | None" = None
     work: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     ending: Ending | None = None
-    #: When it began or last showed that it gets on (monotonic).
-    progress_time: float = field(default_factory=time.monotonic)
-    #: Of a step that gives many: what its execution is known by, and how many children it has given in chunks.
-    enumeration: int = field(init=False)
-    enumerated: int = 0
-
-    def __post_init__(self) -> None:
-        self.enumeration = self.start_us
 
     def gets_on(self) -> None:
         """It saved a state, gave children, or asked for what it gathers."""
@@ -98,11 +93,13 @@ class Ledger:
         self.held[task.ref] = task
         return True
 
-    def begin(self, task: HeldTask) -> Attempt:
-        attempt = Attempt(next(self._numbers), task, now_us())
-        self.attempts[attempt.id] = attempt
-        self.running[task.ref.step] += 1
-        return attempt
+    def begin(self, step: int, tasks: Iterable[HeldTask]) -> list[Attempt]:
+        """Of tasks of one step."""
+        start_us, now = now_us(), time.monotonic()
+        begun = [Attempt(next(self._numbers), task, start_us, now, enumeration=start_us) for task in tasks]
+        self.attempts.update((attempt.id, attempt) for attempt in begun)
+        self.running[step] += len(begun)
+        return begun
 
     def end(self, attempt: Attempt) -> None:
         """The task is not held any more."""

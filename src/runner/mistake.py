@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from milepost.runner import frames
-from milepost.runner.frames import Frame
 
 
 @dataclass(frozen=True)
@@ -18,16 +17,9 @@ class Mistake:
     line: int = 0
 
     @staticmethod
-    def from_frame(frame: Frame) -> "Mistake":
-        """Raises FrameError."""
-        line = frame.get("line")
-        interpreter = frames.text(frame, "interpreter")
-        return Mistake(
-            message=frames.text(frame, "message"),
-            remedy=f"Correct the pipeline and resume. It was read by {interpreter}." if interpreter else "",
-            file=frames.text(frame, "file"),
-            line=line if isinstance(line, int) else 0,
-        )
+    def from_frame(frame: frames.Mistake) -> "Mistake":
+        read_by = f"Correct the pipeline and resume. It was read by {frame.interpreter}." if frame.interpreter else ""
+        return Mistake(message=frame.message, remedy=read_by, file=frame.file, line=frame.line or 0)
 
     def write(self, path: Path) -> None:
         """For the daemon, which reads it when the run has ended. Raises OSError."""

@@ -27,12 +27,12 @@ class Pool:
     def remove(self, worker: Worker) -> None:
         self.workers.remove(worker)
 
-    def places(self, wanted: int) -> Iterator[Worker]:
-        """At most `wanted` workers to send one task each; the same one again where it takes several."""
+    def places(self, wanted: int) -> Iterator[tuple[Worker, int]]:
+        """Workers, and how many tasks to send to each: `wanted` in all, or less."""
         for worker in self.workers:
             if not worker.is_ready or worker.is_killed:
                 continue
             room = wanted if self._tasks_each is None else min(wanted, self._tasks_each - len(worker.attempts))
-            for _ in range(room):
-                yield worker
-            wanted -= max(0, room)
+            if room > 0:
+                yield worker, room
+                wanted -= room

@@ -7,7 +7,7 @@ others with it a second time.
 import heapq
 import itertools
 import os
-from collections.abc import Iterator
+from collections import defaultdict, deque
 from typing import NamedTuple
 
 from milepost.core.definition import Executor, StepDefinition
@@ -26,16 +26,37 @@ class Lane(NamedTuple):
     alone: bool
 
 
+class _Waiting:
+    """Those of a lane. Most come in the order of their positions; the heap is for those that do not."""
+
+    def __init__(self) -> None:
+        self._in_order: deque[HeldTask] = deque()
+        self._late: list[tuple[int, int, HeldTask]] = []
+        self._arrival = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._in_order) + len(self._late)
+
+    def add(self, task: HeldTask) -> None:
+        if not self._in_order or task.position >= self._in_order[-1].position:
+            self._in_order.append(task)
+        else:
+            heapq.heappush(self._late, (task.position, next(self._arrival), task))
+
+    def pop(self) -> HeldTask:
+        if self._late and (not self._in_order or self._late[0][0] < self._in_order[0].position):
+            return heapq.heappop(self._late)[2]
+        return self._in_order.popleft()
+
+
 class Schedule:
     """The tasks that wait. Each operation costs a logarithm of their number at most."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, list[tuple[int, int, HeldTask]]] = {}
-        self._arrival = itertools.count()
+        self._lanes: defaultdict[Lane, _Waiting] = defaultdict(_Waiting)
 
     def add(self, task: HeldTask) -> None:
-        lane = self._lanes.setdefault(Lane(task.ref.step, task.lost >= SUSPECT), [])
-        heapq.heappush(lane, (task.position, next(self._arrival), task))
+        self._lanes[Lane(task.ref.step, task.lost >= SUSPECT)].add(task)
 
     def lanes(self) -> list[Lane]:
         """Those where tasks wait, the deepest step first."""
@@ -44,14 +65,15 @@ class Schedule:
     def waiting(self, lane: Lane) -> int:
         return len(self._lanes[lane])
 
-    def take(self, lane: Lane, count: int) -> Iterator[HeldTask]:
+    def take(self, lane: Lane, count: int) -> list[HeldTask]:
         """The next ones of a lane, at most `count`; void ones are dropped on the way."""
         waiting = self._lanes[lane]
-        while waiting and count > 0:
-            task = heapq.heappop(waiting)[2]
+        taken: list[HeldTask] = []
+        while waiting and len(taken) < count:
+            task = waiting.pop()
             if not task.is_void:
-                count -= 1
-                yield task
+                taken.append(task)
+        return taken
 
     def clear(self) -> None:
         self._lanes.clear()

@@ -12,7 +12,7 @@ from milepost.common.edges import edge
 from milepost.common.processes import ProcessIdentity
 from milepost.runner import frames
 from milepost.runner.children import Child, Children
-from milepost.runner.frames import Frame, FrameError
+from milepost.runner.frames import Frame, FrameError, FromWorker, TaskRow
 from milepost.runner.ledger import Attempt
 
 _LOG = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Worker:
     def identity(self) -> ProcessIdentity | None:
         return self._child.identity if self._child else None
 
-    async def run(self, children: Children, launch: Launch, on_frame: Callable[["Worker", Frame], None]) -> int:
+    async def run(self, children: Children, launch: Launch, on_frame: Callable[["Worker", FromWorker], None]) -> int:
         """Starts the process and hands on its frames; returns its exit code. Raises OSError when it cannot start."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -86,14 +86,11 @@ class Worker:
             self._writer.transport.abort()
             self._writer = None
 
-    @edge("worker.send")
     def send(self, frame: Frame) -> None:
-        """What is sent to a worker that has died goes nowhere. The window of held tasks bounds what is under way."""
-        if self._writer is not None:
-            self._writer.write(frames.encode(frame))
+        self._write(frames.encode(frame))
 
-    def send_tasks(self, rows: Sequence[Sequence[object]]) -> None:
-        self.send({"type": "tasks", "tasks": rows})
+    def send_tasks(self, rows: Sequence[TaskRow]) -> None:
+        self._write(frames.encode_tasks(rows))
 
     def ready(self) -> None:
         self.is_ready = True
@@ -148,7 +145,7 @@ class Worker:
         await asyncio.wait({ended}, timeout=_LAST_GRACE)
 
     async def _live(
-        self, child: Child, reader: asyncio.StreamReader, on_frame: Callable[["Worker", Frame], None]
+        self, child: Child, reader: asyncio.StreamReader, on_frame: Callable[["Worker", FromWorker], None]
     ) -> int:
         reading = asyncio.create_task(self._read(reader, on_frame))
         exiting = asyncio.create_task(child.wait(end_group=True))
@@ -168,12 +165,18 @@ class Worker:
             for task in (reading, exiting):
                 task.cancel()
 
+    @edge("worker.send")
+    def _write(self, line: bytes) -> None:
+        """What is sent to a worker that has died goes nowhere. The window of held tasks bounds what is under way."""
+        if self._writer is not None:
+            self._writer.write(line)
+
     def _kill_for(self, child: Child, offence: str) -> None:
         self.offence = offence
         _LOG.error("worker %d %s; it is killed", self.number, offence)
         child.signal_group(signal.SIGKILL)
 
-    async def _read(self, reader: asyncio.StreamReader, on_frame: Callable[["Worker", Frame], None]) -> None:
+    async def _read(self, reader: asyncio.StreamReader, on_frame: Callable[["Worker", FromWorker], None]) -> None:
         while True:
             try:
                 line = await reader.readline()

@@ -15,7 +15,9 @@ DEEP = b"[" * 100_000
 
 def done(*rows: str) -> list[Result]:
     line = '{"type":"done","results":[' + ",".join(rows) + "]}"
-    return frames.results(frames.decode(line.encode()))
+    frame = frames.decode(line.encode())
+    assert isinstance(frame, frames.Done)
+    return [frames.result(row) for row in frame.results]
 
 
 def failed(retry_after: str) -> Result:
@@ -69,6 +71,36 @@ def test_what_is_no_result_is_a_breach(row: str) -> None:
 def test_what_is_nested_too_deeply_is_a_breach(line: bytes) -> None:
     with pytest.raises(FrameError):
         frames.decode(line)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"type":"pong","n":-1}',
+        b'{"type":"pong","n":9223372036854775808}',
+        b'{"type":"pong"}',
+        b'{"type":"items","id":1,"enumeration":1,"first":0,"children":[["key"]]}',
+        b'{"type":"items","id":1,"enumeration":1,"first":0,"children":[["key",{}]]}',
+        b'{"type":"save","request":1,"id":1,"state":{}}',
+        b'{"type":"sing"}',
+        b'{"n":1}',
+        b"[]",
+    ],
+)
+def test_what_is_no_frame_of_the_protocol_is_a_breach(said: bytes) -> None:
+    with pytest.raises(FrameError, match="malformed"):
+        frames.decode(said)
+
+
+def test_what_cannot_be_told_on_of_a_text_becomes_a_question_mark() -> None:
+    escaped, pair, raw = (
+        frames.decode(b'{"type":"save","request":1,"id":1,"state":"a' + text + b'b"}')
+        for text in (b"\\udc80", b"\\ud83d\\ude00", b"\x80")
+    )
+    assert isinstance(escaped, frames.Save)
+    assert isinstance(pair, frames.Save)
+    assert isinstance(raw, frames.Save)
+    assert (escaped.state, pair.state, raw.state) == ("a?b", "a\U0001f600b", "a\N{REPLACEMENT CHARACTER}b")
 
 
 def completed(label: str = "", result: str = "", children: list[list[str]] | None = None) -> Result:
@@ -125,6 +157,8 @@ def test_the_texts_of_a_failure_are_cut() -> None:
 def test_a_chunk_or_a_state_beyond_the_limits_is_a_breach() -> None:
     for children in ([["", "{}"]] * 501, [["", "1" * 60_000]] * 20, [["", "1" * 70_000]], [["k" * 1001, "{}"]]):
         with pytest.raises(FrameError):
-            frames.children({"type": "items", "children": children})
+            frames.children(
+                frames.Items(id=1, enumeration=1, first=0, children=[(key, text) for key, text in children])
+            )
     with pytest.raises(FrameError, match="65,536"):
-        frames.saved_state({"type": "save", "state": "1" * (frames.MAX_JSON + 1)})
+        frames.saved_state(frames.Save(request=1, id=1, state="1" * (frames.MAX_JSON + 1)))
