@@ -87,10 +87,8 @@ async def items(context: Context) -> Exit:
 def _say_what_is_cut(context: Context, found: list[job_pb2.Item], rows: list[list[Cell | str]]) -> None:
     cut = cut_rows(_HEADS, rows, context.columns)
     if any(cut):
-        options = ["items", context.arguments.job, "--key", found[cut.index(True)].key, "--full"]
-        context.say(
-            context.as_called(f"note: … is where a line is cut. All of an item: milepost {shlex.join(options)}")
-        )
+        words = ["milepost", "items", context.arguments.job, "--key", found[cut.index(True)].key, "--full"]
+        context.say(f"note: … is where a line is cut. All of an item:\n  {context.as_called(safe(shlex.join(words)))}")
 
 
 async def _list_items(context: Context, client: Client, limit: int) -> AsyncIterator[job_pb2.Item]:

@@ -84,7 +84,7 @@ async def test_items(cli: Cli, completed: job_pb2.Job) -> None:
     assert len(plain.out.splitlines()) == 21
     words = (await cli("items", completed.id, "--key", "item-003", "--full")).out
     assert words.startswith("✗ FAILED  item-003  at work, attempt 1\n  error ")
-    assert 'payload     {"key": "item-003"' in words
+    assert 'payload     {"key":"item-003"' in words
     one = await cli("items", completed.id, "--key", "item-001", "--full", "--json")
     assert one.document["items"][0]["tasks"]
     cut = await cli("items", completed.id, "-n", "5")

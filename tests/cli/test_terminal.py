@@ -124,7 +124,7 @@ async def test_where_an_error_is_cut_it_says_how_to_see_all_of_it(daemon: RealDa
     await daemon.wait_state(job.id, JobState.COMPLETED)
     terminal = Terminal(daemon.environment, "items", job.id, "--state", "failed", columns=50)
     try:
-        await terminal.wait_shown(f"…[^…]*… is where a line is cut.*items {job.id} --key item-003 --full")
+        await terminal.wait_shown(rf"…[^…]*… is where a line is cut.*\s+milepost items {job.id} --key item-003 --full")
         assert await terminal.end() == 0
     finally:
         terminal.close()
