@@ -1,7 +1,10 @@
 """Watching: how soon a change is seen, and what it costs, with 100 watchers and 1,000 changes a second in 20 jobs.
 
-The API serves from this process; the watchers are another one. A change is the commit of one finished task. What
-watching costs is the processor time of this process beyond what the same changes cost when nobody watches.
+The API serves from this process; the watchers are another one, which all get every byte: five of the 100 are measured,
+from the first to the last, and what they got is parsed afterwards, so that a delay is the daemon's and not that of a
+program that reads a hundred times what a client reads. A change is the commit of one finished task of a running job;
+its delay is from asking for the commit until the client has the job with it. What watching costs is the processor time
+of this process beyond what the same changes cost when nobody watches.
 """
 
 import asyncio
@@ -14,7 +17,9 @@ from collections.abc import Sequence
 from bench.measuring import HERE, Effort, say
 from bench.table import Row, at_most
 from milepost.core.definition import from_json
-from milepost.core.model import Job
+from milepost.core.model import Job, JobState
+from milepost.core.progress import Sample
+from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import reports
 from milepost.daemon.watch import FRAME
 from tests.support import factories
@@ -26,6 +31,8 @@ JOBS = 20
 SECONDS = 10.0
 #: A tick makes this many changes, each committed by itself, as far as they do not meet in a commit.
 _TICK = 0.01
+#: Seconds after the last change until every watcher has it.
+_SETTLED = 1.0
 
 #: By job: when each of its changes was made, in order.
 Changes = dict[str, list[float]]
@@ -43,8 +50,8 @@ async def measure(effort: Effort) -> list[Row]:
             changing.made = {job.id: [] for job in jobs}
             watchers = await _start_watchers(daemon, number)
             costs[number] = await changing.run(seconds) - alone
-            seen = await _end(watchers)
-            delays = _delays(changing.first, changing.made, seen)
+            await asyncio.sleep(_SETTLED)
+            delays = [delay for seen in await _end(watchers) for delay in _delays(changing.first, changing.made, seen)]
             say(f"  {number} watch: {costs[number]:.0f} % of a core, {statistics.median(delays) * 1e3:.1f} ms")
     return _rows(costs, delays, alone)
 
@@ -109,10 +116,21 @@ class _Changing:
 async def _jobs(daemon: InProcessDaemon, items: int) -> list[Job]:
     found = []
     for number in range(JOBS):
-        job = await daemon.insert(f"j-{number:08}")
+        job = await daemon.insert(f"j-{number:08}", state=JobState.RUNNING, queue_time=None, start_time=time.time())
         await daemon.add_items(job, [f"item-{item}" for item in range(items)])
+        daemon.live[job.id] = _live(job)
         found.append(job)
     return found
+
+
+def _live(job: Job) -> Live:
+    """What a runner with a full history and four tasks in flight would have said."""
+    now = time.time()
+    return Live(
+        in_flight={1: 4},
+        tasks=tuple(RunningTask(1, item, f"item-{item}", 1, now) for item in range(4)),
+        samples={step.position: tuple(Sample(now - 60 + second, second) for second in range(60)) for step in job.steps},
+    )
 
 
 async def _start_watchers(daemon: InProcessDaemon, number: int) -> asyncio.subprocess.Process:
@@ -131,17 +149,28 @@ async def _start_watchers(daemon: InProcessDaemon, number: int) -> asyncio.subpr
     return process
 
 
-async def _end(watchers: asyncio.subprocess.Process) -> list[tuple[str, int, float]]:
+#: What one watcher saw: job, tasks succeeded, Unix time.
+Seen = Sequence[tuple[str, int, float]]
+
+
+async def _end(watchers: asyncio.subprocess.Process) -> list[Seen]:
+    """Raises RuntimeError when some watchers got much less than others: then they did not watch."""
     answer, _ = await watchers.communicate(b"\n")
-    seen: list[tuple[str, int, float]] = json.loads(answer)
+    found = json.loads(answer)
+    received: list[int] = found["bytes"]
+    if min(received) < 0.8 * statistics.median(received):
+        raise RuntimeError(f"a watcher got {min(received):,} bytes, half of them {statistics.median(received):,.0f}")
+    seen: list[Seen] = found["seen"]
     return seen
 
 
-def _delays(first: int, made: Changes, seen: Sequence[tuple[str, int, float]]) -> list[float]:
-    """Seconds from each change until the job was first seen with it."""
+def _delays(first: int, made: Changes, seen: Seen) -> list[float]:
+    """Seconds from each change until the job was first seen with it. Raises RuntimeError when one was not seen."""
     delays = []
     reached = dict.fromkeys(made, first)
     for job, succeeded, when in seen:
         delays += [when - change for change in made[job][reached[job] - first : succeeded - first]]
         reached[job] = max(reached[job], succeeded)
+    if len(delays) != sum(map(len, made.values())):
+        raise RuntimeError(f"{len(delays):,} of {sum(map(len, made.values())):,} changes were seen")
     return delays
