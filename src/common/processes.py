@@ -36,6 +36,7 @@ from milepost.common.edges import edge
 MARK_VARIABLE = "MILEPOST_RUN"
 
 _PR_SET_CHILD_SUBREAPER = 36
+_READ_SIZE = 64 * 1024
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.05
 
@@ -80,7 +81,7 @@ def boot_id() -> str:
 def status(pid: int) -> ProcessStatus | None:
     """None when there is no such process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        text = _read(f"/proc/{pid}/stat").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The command is in parentheses and may itself hold spaces and parentheses.
@@ -277,7 +278,7 @@ def _below(pid: int, processes: dict[int, ProcessStatus], strangers: frozenset[i
 def _mark_of(pid: int) -> str | None:
     """The value of MILEPOST_RUN that the process was started with; None when it has none or is another user's."""
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        environment = _read(f"/proc/{pid}/environ")
     except OSError:
         return None
     prefix = f"{MARK_VARIABLE}=".encode()
@@ -285,3 +286,15 @@ def _mark_of(pid: int) -> str | None:
         if variable.startswith(prefix):
             return variable[len(prefix) :].decode(errors="replace")
     return None
+
+
+def _read(path: str) -> bytes:
+    """All of a file. A fifth of what pathlib takes, and a sweep reads two files for each process of the machine."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(descriptor, _READ_SIZE):
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)

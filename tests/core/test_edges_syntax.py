@@ -12,7 +12,7 @@ from tests.crash.edges import SOURCE, edge_name
 ROOMS = ("common", "daemon", "runner", "sdk")
 
 #: Calls by their last name. `replace` and `write` are looked at more closely: texts have them, too.
-STARTS = {"Popen", "create_subprocess_exec", "execve"}
+STARTS = {"Popen", "create_subprocess_exec", "execve", "posix_spawn"}
 SIGNALS = {"kill", "killpg", "pidfd_send_signal"}
 REAPS = {"waitpid", "waitid"}
 FILES = {"rename", "unlink", "rmdir", "rmtree", "fsync", "fdatasync"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -84,6 +85,32 @@ async def test_each_end_of_a_command_has_its_class(daemon: FakeDaemon, folder: P
     # Nothing of the command that timed out went on, nothing of it is left, though the runner goes on.
     assert not (folder / "effects").exists()
     assert [process.pid for process in marked(runner.mark)] == [runner.process.pid]
+
+
+async def test_what_a_command_is_started_with(daemon: FakeDaemon, folder: Path, start_runner: Start) -> None:
+    questions = (
+        "pwd",
+        "ls /proc/$$/fd | tr '\\n' ' '; readlink /proc/$$/fd/0",
+        "grep SigIgn /proc/$$/status",
+        "ps -o pgid= $$",
+        "echo $$",
+    )
+    prepare(daemon, "sh", "-c", f"({'; '.join(questions)}) > said", "{}")
+    daemon.welcome.working_directory = str(folder / "here")
+    (folder / "here").mkdir()
+    start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(1))
+    await daemon.until(lambda: daemon.reports)
+    assert failures(daemon) == [("", "")]
+    where, descriptors, ignored, group, own = (folder / "here" / "said").read_text().splitlines()
+    assert where == str(folder / "here")
+    assert descriptors.split() == ["0", "1", "2", os.devnull], "no descriptor of the runner is inherited"
+    of_python = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
+    assert int(ignored.split()[1], 16) & of_python == 0, (
+        "the runner ignores them as every Python does, its commands not"
+    )
+    assert group.strip() == own, "it leads a group of its own"
 
 
 @pytest.mark.parametrize(
