@@ -264,7 +264,7 @@ def _out_lines(context: Context, told: list[Told], *, waited: bool) -> None:
         if one.error is not None:
             context.fail(one.error, one.name)
         if one.job is not None:
-            message = safe_lines(one.message) or state_cell(one.job).text
+            message = context.as_called(safe_lines(one.message)) or state_cell(one.job).text
             context.out(message if one.job.id in message else f"{one.job.id}  {message}")
             if waited:
                 cell = state_cell(one.job)

@@ -1,4 +1,4 @@
-"""Which queued jobs start now."""
+"""Which queued jobs start now, and what the others wait for."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,3 +52,34 @@ def next_to_start(queued: Sequence[Queued], active_queues: Sequence[str], limits
         free -= 1
         starting.append(job.job_id)
     return starting
+
+
+def places(queued: Sequence[Queued]) -> dict[str, int]:
+    """Place of each job within its queue, from 1."""
+    ahead: Counter[str] = Counter()
+    result = {}
+    for job in in_order(queued):
+        ahead[job.queue] += 1
+        result[job.job_id] = ahead[job.queue]
+    return result
+
+
+def wait_text(job_id: str, queued: Sequence[Queued], active_queues: Sequence[str], limits: Limits) -> str:
+    """Where it waits, for which limit, and how to raise that; empty when it has a slot now, or is not queued."""
+    waiting = next((job for job in queued if job.job_id == job_id), None)
+    starting = next_to_start(queued, active_queues, limits)
+    if waiting is None or job_id in starting:
+        return ""
+    of_queue = [*active_queues, *(job.queue for job in queued if job.starting or job.job_id in starting)]
+    limit = limits.of(waiting.queue)
+    if of_queue.count(waiting.queue) >= limit:
+        who, setting = f"queue {waiting.queue} runs {_jobs(limit)}", f"queues to {waiting.queue}={limit + 1}"
+    else:
+        limit = limits.running
+        who, setting = f"the daemon runs {_jobs(limit)}", f"max_running_jobs to {limit + 1}"
+    remedy = f"To run more, set {setting} (milepost config) and start the daemon again (milepost daemon stop)"
+    return f"queued at place {places(queued)[job_id]}: {who} at a time. {remedy}"
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number} jobs"

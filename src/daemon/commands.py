@@ -11,9 +11,10 @@ from milepost.core import actions, lifecycle
 from milepost.core.definition import from_json
 from milepost.core.errors import Code, MilepostError
 from milepost.core.lifecycle import Decision, Effect, Request
-from milepost.core.model import Command, Event, Job
+from milepost.core.model import Command, Event, Job, JobState
+from milepost.core.queueing import Limits
 from milepost.daemon.circumstances import PAUSE_FILE, circumstances
-from milepost.daemon.store import events, jobs, operations, requests
+from milepost.daemon.store import events, jobs, operations, queue, requests
 from milepost.daemon.store.store import Store, Transaction
 
 
@@ -46,10 +47,11 @@ class Controlled:
 class Commands:
     """Applies commands. `changed` is told the id of each job whose intent has changed."""
 
-    def __init__(self, store: Store, folder: Path, changed: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, store: Store, folder: Path, changed: Callable[[str], Awaitable[None]], limits: Limits) -> None:
         self._store = store
         self._folder = folder
         self._changed = changed
+        self._limits = limits
 
     async def control(self, reference: str, asked: Asked) -> Controlled:
         """Raises MilepostError when the job is not found or the command not allowed; then nothing has changed."""
@@ -98,7 +100,8 @@ class Commands:
             operations.begin(tx, job.id, retry, event_id)
         elif decision.reopens_root:
             retried = int(operations.reopen_root(tx, job.id, definition, event_id, now))
-        message = f"{job.id}: {text}."
+        wait = queue.wait_text(tx.connection, job.id, self._limits) if changed.state is JobState.QUEUED else ""
+        message = f"{job.id}: {text}; {wait}." if wait else f"{job.id}: {text}."
         controlled = Controlled(job.id, message, retried, tx.revision)
         if asked.request_id:
             answer = json.dumps(asdict(controlled)).encode()

@@ -162,11 +162,11 @@ class Daemon:
         self.hub = Hub(store, self.snapshots)
         self.runners = Runners(folder, str(socket), self._wake, _own_group(), users_umask)
         self.dispatch = Dispatch(store, folder, sdk_folder, settings.runner_lease, self.hub.changed, self._wake)
-        self.commands = Commands(store, folder, self._intent_changed)
         limits = Limits(settings.max_running_jobs, settings.queues, DEFAULT_QUEUE_LIMIT)
+        self.commands = Commands(store, folder, self._intent_changed, limits)
         rules = Rules(limits, settings.auto_resume_limit)
         self.reconcile = Reconcile(store, folder, self.dispatch, self.commands, self.runners, self.vigil, rules)
-        self.submit = Submit(store, folder, sdk_folder, settings.timeouts, self._wake)
+        self.submit = Submit(store, folder, sdk_folder, settings.timeouts, self._wake, limits)
 
     def parts(self) -> Parts:
         """What the servicers ask."""

@@ -24,7 +24,7 @@ from milepost.core import definition as definitions
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Event, InputFile, Job, JobState, RunnerLostPolicy
-from milepost.core.queueing import DEFAULT_QUEUE
+from milepost.core.queueing import DEFAULT_QUEUE, Limits
 from milepost.daemon import inputs
 from milepost.daemon.describe import Surroundings, describe
 from milepost.daemon.inputs import verify_input
@@ -96,12 +96,14 @@ class Submit:
         sdk_folder: Path,
         timeouts: Mapping[str, float],
         submitted: Callable[[], None],
+        limits: Limits,
     ) -> None:
         self._store = store
         self._jobs = folder / "jobs"
         self._sdk_folder = sdk_folder
         self._timeouts = timeouts
         self._submitted = submitted
+        self._limits = limits
 
     async def submit(self, submission: Submission) -> Submitted:
         """Raises MilepostError: those of `describe`, `inputs` and `core.definition`, and DUPLICATE_JOB."""
@@ -116,7 +118,9 @@ class Submit:
             copy = await _to_the_end(asyncio.to_thread(_make_folder, folder, submission))
             await _to_the_end(asyncio.to_thread(_publish, folder))
             job = _job(job_id, submission, definition, surroundings, copy, time.time())
-            answer = await _to_the_end(self._store.write(lambda tx: _record(tx, submission, job, definition)))
+            answer = await _to_the_end(
+                self._store.write(lambda tx: _record(tx, submission, job, definition, self._limits))
+            )
         finally:
             await asyncio.shield(self._discard_unless_recorded(job_id))
         self._submitted()
@@ -306,7 +310,9 @@ def _uniqueness_key(
     return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _record(tx: Transaction, submission: Submission, job: Job, definition: PipelineDefinition) -> Submitted:
+def _record(
+    tx: Transaction, submission: Submission, job: Job, definition: PipelineDefinition, limits: Limits
+) -> Submitted:
     """The one transaction. When the request was answered meanwhile, that answer and nothing else."""
     earlier = _recall(tx.connection, submission)
     if earlier is not None:
@@ -320,7 +326,9 @@ def _record(tx: Transaction, submission: Submission, job: Job, definition: Pipel
             {"other_job": holder},
         )
     stored = jobs.insert(tx, job, definition)
-    answer = Submitted(job.id, _message(stored, definition, queue.places(tx.connection).get(job.id, 0), submission))
+    place = queue.places(tx.connection).get(job.id, 0)
+    waits = queue.wait_text(tx.connection, job.id, limits) or (f"queued at place {place}" if place else "")
+    answer = Submitted(job.id, _message(stored, definition, waits, submission))
     event = Event(
         "SUBMITTED",
         job.create_time,
@@ -336,12 +344,12 @@ def _record(tx: Transaction, submission: Submission, job: Job, definition: Pipel
     return answer
 
 
-def _message(job: Job, definition: PipelineDefinition, place: int, submission: Submission) -> str:
+def _message(job: Job, definition: PipelineDefinition, waits: str, submission: Submission) -> str:
     steps = len(definition.steps)
     parts = [f"{steps} {'step' if steps == 1 else 'steps'}"]
     if submission.items_json is not None:
         parts.append(f"{len(submission.items_json)} items")
     elif job.input is not None:
         parts.append(f"input {job.input.name} ({job.input.size:,} bytes)")
-    parts.append(f"queued at place {place}" if place else "waits for its start time")
+    parts.append(waits or "waits for its start time")
     return f"{job.id} submitted: {', '.join(parts)}."

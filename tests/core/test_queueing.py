@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from milepost.core.queueing import Limits, Queued, in_order, next_to_start
+from milepost.core.queueing import Limits, Queued, in_order, next_to_start, wait_text
 
 LIMITS = Limits(running=3, by_queue={"slow": 1}, other_queue=2)
 
@@ -33,3 +33,15 @@ def test_a_job_that_is_being_started_has_its_slot() -> None:
     first = replace(queued("1"), starting=True)
     assert next_to_start([first, queued("2"), queued("3")], [], LIMITS) == ["2"]
     assert next_to_start([first, queued("2")], ["a", "b"], LIMITS) == []
+
+
+def test_a_job_that_waits_says_where_for_which_limit_and_how_to_raise_it() -> None:
+    jobs = [queued("1"), queued("2"), queued("3"), queued("4", "slow"), queued("5", "slow")]
+    assert wait_text("2", jobs, [], LIMITS) == ""
+    assert wait_text("3", jobs, [], LIMITS).startswith("queued at place 3: queue default runs 2 jobs at a time. ")
+    assert "set queues to default=3 (milepost config)" in wait_text("1", jobs, ["default", "default"], LIMITS)
+    assert wait_text("5", jobs, [], LIMITS).startswith("queued at place 2: queue slow runs 1 job at a time. ")
+    in_all = wait_text("1", jobs, ["a", "b", "c"], LIMITS)
+    assert in_all.startswith("queued at place 1: the daemon runs 3 jobs at a time. ")
+    assert "set max_running_jobs to 4 (milepost config)" in in_all
+    assert wait_text("9", jobs, [], LIMITS) == ""

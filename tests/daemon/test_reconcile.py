@@ -47,7 +47,7 @@ class Bench:
     def __post_init__(self) -> None:
         dispatch = Dispatch(self.store, self.folder, self.folder, 300.0, _ignore, _ignore)
         vigil = Vigil(self.store, dispatch.live, _ignore, Patience(60.0, 30.0), lambda: self.clocks)
-        commands = Commands(self.store, self.folder, _changed)
+        commands = Commands(self.store, self.folder, _changed, Limits(0, {}, 0))
         # No slot, so that nothing is started again.
         rules = Rules(Limits(0, {}, 0), 5)
         runners = Runners(self.folder, "", _ignore)

@@ -175,6 +175,20 @@ async def test_failed_attempts_newest_first(daemon: InProcessDaemon) -> None:
     assert [(attempt.item_key, attempt.step, attempt.attempt) for attempt in answer.attempts] == [("c", "fetch", 1)]
 
 
+async def test_a_resumed_job_that_waits_for_a_slot_says_so(daemon: InProcessDaemon) -> None:
+    for job_id in ("j-aaaaaaaa", "j-bbbbbbbb"):
+        await daemon.insert(job_id)
+    messages = []
+    for job_id in ("j-bbbbbbbb", "j-cccccccc"):
+        if job_id == "j-cccccccc":
+            await daemon.insert(job_id)
+        await daemon.client.call(daemon.client.jobs.PauseJob, pb.PauseJobRequest(job=job_id))
+        answer = await daemon.client.call(daemon.client.jobs.ResumeJob, pb.ResumeJobRequest(job=job_id))
+        messages.append(answer.message)
+    assert "queued" not in messages[0]  # there is a slot for it
+    assert "; queued at place 3: queue default runs 2 jobs at a time. To run more, set queues to" in messages[1]
+
+
 async def test_events_newest_first(daemon: InProcessDaemon) -> None:
     for job_id in ("j-aaaaaaaa", "j-bbbbbbbb"):
         await daemon.insert(job_id)

@@ -97,7 +97,7 @@ class CoreAndStore(RuleBasedStateMachine):
         async def parts() -> tuple[Store, Commands, Reconcile]:
             store = await Store.open(self.folder, "NORMAL")
             dispatch = Dispatch(store, self.folder, self.folder, 300.0, _ignore, _ignore)
-            commands = Commands(store, self.folder, _changed)
+            commands = Commands(store, self.folder, _changed, Limits(8, {}, 2))
             rules = Rules(Limits(8, {}, 2), 5)
             processes = Runners(self.folder, "", _ignore)
             vigil = Vigil(store, dispatch.live, _ignore, Patience(60.0, 30.0))

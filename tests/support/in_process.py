@@ -16,6 +16,7 @@ from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.errors import MilepostError
 from milepost.core.findings import Patience
 from milepost.core.model import Child, Job, Report, TaskRef
+from milepost.core.queueing import Limits
 from milepost.daemon.commands import Commands
 from milepost.daemon.dispatch import Dispatch
 from milepost.daemon.live import IDLE, Live
@@ -119,8 +120,9 @@ async def serving_of(store: Store) -> AsyncIterator[InProcessDaemon]:
     snapshots = Snapshots(folder, lambda job_id: live.get(job_id, IDLE), vigil)
     hub = Hub(store, snapshots)
     dispatch = Dispatch(store, folder, sdk_folder, 300.0, hub.changed, lambda: None)
-    commands = Commands(store, folder, dispatch.refresh)
-    submit = Submit(store, folder, sdk_folder, {"api": 300.0}, lambda: None)
+    limits = Limits(running=8, by_queue={"default": 2}, other_queue=2)
+    commands = Commands(store, folder, dispatch.refresh, limits)
+    submit = Submit(store, folder, sdk_folder, {"api": 300.0}, lambda: None, limits)
     parts = Parts(store, folder, snapshots, hub, commands, dispatch, submit)
     socket = folder / "daemon.sock"
     serving = await build_server(parts, socket, [], _fail_to_drain)

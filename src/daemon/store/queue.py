@@ -1,10 +1,9 @@
 """Which jobs wait for a slot, read without the rest of their rows."""
 
 import sqlite3
-from collections import Counter
 
 from milepost.core import queueing
-from milepost.core.queueing import Queued
+from milepost.core.queueing import Limits, Queued
 from milepost.daemon.store.queries import load
 
 _QUERIES = load("queue")
@@ -25,9 +24,9 @@ def active_queues(db: sqlite3.Connection) -> list[str]:
 
 def places(db: sqlite3.Connection) -> dict[str, int]:
     """Place of each queued job within its queue, from 1."""
-    ahead: Counter[str] = Counter()
-    result = {}
-    for job in queueing.in_order(queued(db)):
-        ahead[job.queue] += 1
-        result[job.job_id] = ahead[job.queue]
-    return result
+    return queueing.places(queued(db))
+
+
+def wait_text(db: sqlite3.Connection, job_id: str, limits: Limits) -> str:
+    """As `queueing.wait_text`, of the jobs there are."""
+    return queueing.wait_text(job_id, queued(db), active_queues(db), limits)
