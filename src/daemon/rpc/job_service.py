@@ -89,7 +89,7 @@ class JobService(JobServiceServicer):
         async def fetch(before: int | None, limit: int) -> list[tuple[int, job_pb2.Job | None]]:
             def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
                 found = jobs.page(db, clause.sql, clause.arguments, before, limit)
-                return found, surroundings(db, found)
+                return found, self._parts.snapshots.surroundings(db, found)
 
             found, around = await self._store.read(read)
             documents = await self._parts.snapshots.build(found, around)
@@ -310,7 +310,7 @@ class JobService(JobServiceServicer):
     async def _document(self, reference: str) -> job_pb2.Job:
         def read(db: sqlite3.Connection) -> tuple[Job, Surroundings]:
             job = jobs.get(db, jobs.resolve(db, reference))
-            return job, surroundings(db, [job])
+            return job, self._parts.snapshots.surroundings(db, [job])
 
         job, around = await self._store.read(read)
         return self._parts.snapshots.document(job, around)
