@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -45,9 +45,9 @@ class Controlled:
 
 
 class Commands:
-    """Applies commands. `changed` is told the id of each job whose intent has changed."""
+    """Applies commands. `changed` is told each job whose intent has changed, as it was committed."""
 
-    def __init__(self, store: Store, folder: Path, changed: Callable[[str], Awaitable[None]], limits: Limits) -> None:
+    def __init__(self, store: Store, folder: Path, changed: Callable[[Job], None], limits: Limits) -> None:
         self._store = store
         self._folder = folder
         self._changed = changed
@@ -56,24 +56,26 @@ class Commands:
     async def control(self, reference: str, asked: Asked) -> Controlled:
         """Raises MilepostError when the job is not found or the command not allowed; then nothing has changed."""
 
-        def transact(tx: Transaction) -> Controlled:
+        def transact(tx: Transaction) -> tuple[Controlled, Job | None]:
             return self._apply(tx, reference, asked, time.time())
 
-        controlled = await self._store.write(transact)
+        controlled, changed = await self._store.write(transact)
         if asked.command is Command.RESUME:
             self._remove_pause_file(controlled.job_id)
-        await self._changed(controlled.job_id)
+        if changed is not None:
+            self._changed(changed)
         return controlled
 
     @edge("commands.remove_pause_file")
     def _remove_pause_file(self, job_id: str) -> None:
         (self._folder / "jobs" / job_id / PAUSE_FILE).unlink(missing_ok=True)
 
-    def _apply(self, tx: Transaction, reference: str, asked: Asked, now: float) -> Controlled:
+    def _apply(self, tx: Transaction, reference: str, asked: Asked, now: float) -> tuple[Controlled, Job | None]:
+        """With the job as it is now; None for a repetition, which changes nothing."""
         if asked.request_id:
             answer = requests.recall(tx.connection, asked.request_id, asked.payload_hash)
             if answer is not None:
-                return Controlled(**json.loads(answer))
+                return Controlled(**json.loads(answer)), None
         job = jobs.get(tx.connection, jobs.resolve(tx.connection, reference))
         definition = from_json(job.definition_json)
         step = definition.step_named(asked.step) if asked.step is not None else None
@@ -89,10 +91,9 @@ class Commands:
             step=step.name if step is not None else "",
             retrying=retried,
         )
-        changed = decision.job
-        if changed.stop != job.stop:
-            changed = replace(changed, stop_revision=tx.revision)
-        jobs.save(tx, replace(changed, activity_time=now))
+        stop_revision = job.stop_revision if decision.job.stop == job.stop else tx.revision
+        changed = replace(decision.job, activity_time=now, revision=tx.revision, stop_revision=stop_revision)
+        jobs.save(tx, changed)
         event_id = events.append(tx, job.id, _event(job, asked, decision, text, now))
         if decision.effect in (Effect.STOP_TO_REWIND, Effect.REWIND):
             operations.begin(tx, job.id, operations.Rewind(step.position if step is not None else 0), event_id)
@@ -106,7 +107,7 @@ class Commands:
         if asked.request_id:
             answer = json.dumps(asdict(controlled)).encode()
             requests.remember(tx, asked.request_id, asked.command, asked.payload_hash, answer, now)
-        return controlled
+        return controlled, changed
 
 
 def _event(job: Job, asked: Asked, decision: Decision, text: str, now: float) -> Event:

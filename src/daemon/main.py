@@ -191,8 +191,8 @@ class Daemon:
     def _wake(self) -> None:
         self.reconcile.wake()
 
-    async def _intent_changed(self, job_id: str) -> None:
-        await self.dispatch.refresh(job_id)
+    def _intent_changed(self, job: Job) -> None:
+        self.dispatch.show(job)
         self.reconcile.wake()
 
     async def drain(self, mode: "pb.DrainMode.ValueType", by: str, client: str) -> list[str]:

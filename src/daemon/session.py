@@ -246,8 +246,11 @@ class Session:
     # --- handing out ---
 
     def set_desired(self, job: Job) -> None:
-        """What the runner is to reach is told by the session. What was read before the job as we know it is ignored."""
-        if job.revision < self.job.revision:
+        """What the runner is to reach is told by the session. What was read before the job as we know it is ignored.
+
+        Two functions of one commit may hand in the job, of which the first did not see the other's command.
+        """
+        if (job.revision, job.stop_revision) < (self.job.revision, self.job.stop_revision):
             return
         self.job = job
         self.desired = desired_of(job, self.definition)

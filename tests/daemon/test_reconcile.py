@@ -107,5 +107,5 @@ def _ignore(*_: object) -> None:
     return
 
 
-async def _changed(_: str) -> None:
+def _changed(_: Job) -> None:
     return

@@ -7,7 +7,7 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -298,8 +298,8 @@ def _ignore(*_: object) -> None:
     return None
 
 
-def _changed(_: str) -> Awaitable[None]:
-    return asyncio.sleep(0)
+def _changed(_: Job) -> None:
+    """No runner is attached."""
 
 
 TestCoreAndStore = CoreAndStore.TestCase

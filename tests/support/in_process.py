@@ -121,7 +121,7 @@ async def serving_of(store: Store) -> AsyncIterator[InProcessDaemon]:
     hub = Hub(store, snapshots)
     dispatch = Dispatch(store, folder, sdk_folder, 300.0, hub.changed, lambda: None)
     limits = Limits(running=8, by_queue={"default": 2}, other_queue=2)
-    commands = Commands(store, folder, dispatch.refresh, limits)
+    commands = Commands(store, folder, dispatch.show, limits)
     submit = Submit(store, folder, sdk_folder, {"api": 300.0}, lambda: None, limits)
     parts = Parts(store, folder, snapshots, hub, commands, dispatch, submit)
     socket = folder / "daemon.sock"

@@ -89,7 +89,7 @@ class JobService(JobServiceServicer):
         async def fetch(before: int | None, limit: int) -> list[tuple[int, job_pb2.Job | None]]:
             def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
                 found = jobs.page(db, clause.sql, clause.arguments, before, limit)
-                return found, self._parts.snapshots.surroundings(db, found)
+                return found, surroundings(db, found)
 
             found, around = await self._store.read(read)
             documents = await self._parts.snapshots.build(found, around)
@@ -116,8 +116,9 @@ class JobService(JobServiceServicer):
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
         command = Command.PAUSE_NOW if request.now else Command.PAUSE
         controlled = await self._control(request, context, command, reason=checks.reason(request.reason))
+        job, around = await self._find(controlled.job_id)  # while the runner is being told
         holding = await self._parts.dispatch.wait_holding(controlled.job_id, controlled.revision, HOLDING_TIMEOUT)
-        document = await self._document(controlled.job_id)
+        document = self._parts.snapshots.document(job, around)
         return pb.PauseJobResponse(job=document, message=_pause_message(document, controlled), holding=holding)
 
     async def ResumeJob(self, request: pb.ResumeJobRequest, context: Context) -> pb.ResumeJobResponse:
@@ -308,12 +309,14 @@ class JobService(JobServiceServicer):
         return job, from_json(job.definition_json)
 
     async def _document(self, reference: str) -> job_pb2.Job:
+        return self._parts.snapshots.document(*await self._find(reference))
+
+    async def _find(self, reference: str) -> tuple[Job, Surroundings]:
         def read(db: sqlite3.Connection) -> tuple[Job, Surroundings]:
             job = jobs.get(db, jobs.resolve(db, reference))
-            return job, self._parts.snapshots.surroundings(db, [job])
+            return job, surroundings(db, [job])
 
-        job, around = await self._store.read(read)
-        return self._parts.snapshots.document(job, around)
+        return await self._store.read(read)
 
 
 def _pause_message(document: job_pb2.Job, controlled: Controlled) -> str:
