@@ -20,7 +20,7 @@ from milepost.core.definition import from_json
 from milepost.core.model import Job, JobState
 from milepost.core.progress import Sample
 from milepost.daemon.live import Live, RunningTask
-from milepost.daemon.store import reports
+from milepost.daemon.store import reports, runs
 from milepost.daemon.watch import FRAME
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon, in_process_daemon
@@ -117,6 +117,7 @@ async def _jobs(daemon: InProcessDaemon, items: int) -> list[Job]:
     found = []
     for number in range(JOBS):
         job = await daemon.insert(f"j-{number:08}", state=JobState.RUNNING, queue_time=None, start_time=time.time())
+        await daemon.store.write(lambda tx, job_id=job.id: runs.insert(tx, factories.run(job_id)))  # type: ignore[misc]  # called at once
         await daemon.add_items(job, [f"item-{item}" for item in range(items)])
         daemon.live[job.id] = _live(job)
         found.append(job)

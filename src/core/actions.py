@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import MilepostError
-from milepost.core.lifecycle import Circumstances, Effect, effect_of
+from milepost.core.lifecycle import Circumstances, Effect, Standing, effect_of, standing
 from milepost.core.model import Command, Job, JobState, Reason
 
 
@@ -29,19 +30,25 @@ def actions(
     `stalled`: a finding says that the job, or its pause, does not get on.
     """
     wanted = _recommended(job, stalled)
-    return tuple(_action(job, definition, command, circumstances, command in wanted) for command in Command)
+    return tuple(
+        Action(command, allowed=False, recommended=False, refusal=found)
+        if isinstance(found, Reason)
+        else Action(command, True, command in wanted, effect_text(job, definition, command, found))
+        for command, found in _possible(standing(job), circumstances)
+    )
 
 
-def _action(
-    job: Job, definition: PipelineDefinition, command: Command, circumstances: Circumstances, wanted: bool
-) -> Action:
+@lru_cache(maxsize=1000)
+def _possible(job: Standing, circumstances: Circumstances) -> tuple[tuple[Command, Effect | Reason], ...]:
+    """What each command would do, or why it is refused. Kept, because a running job is asked at each of its changes."""
+    return tuple((command, _effect_or_refusal(job, command, circumstances)) for command in Command)
+
+
+def _effect_or_refusal(job: Standing, command: Command, circumstances: Circumstances) -> Effect | Reason:
     try:
-        effect = effect_of(job, command, circumstances)
+        return effect_of(job, command, circumstances)
     except MilepostError as error:
-        return Action(
-            command, allowed=False, recommended=False, refusal=Reason(error.code, error.message, error.remedy)
-        )
-    return Action(command, allowed=True, recommended=wanted, effect=effect_text(job, definition, command, effect))
+        return Reason(error.code, error.message, error.remedy)
 
 
 def _recommended(job: Job, stalled: bool) -> Sequence[Command]:

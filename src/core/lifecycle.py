@@ -222,7 +222,28 @@ class Request:
     reason: str = ""
 
 
-def effect_of(job: Job, command: Command, circumstances: Circumstances) -> Effect:
+@dataclass(frozen=True)
+class Standing:
+    """What of a job decides which commands are possible, and nothing else of it. `stop`: the target of its stop."""
+
+    id: str
+    state: JobState
+    stop: JobState | None
+    operation: str | None
+    has_failed: bool
+
+
+def standing(job: Job) -> Standing:
+    return Standing(
+        job.id,
+        job.state,
+        None if job.stop is None else job.stop.target,
+        job.operation,
+        any(step.failed for step in job.steps),
+    )
+
+
+def effect_of(job: Standing, command: Command, circumstances: Circumstances) -> Effect:
     """What the command would do now. Raises MilepostError with state, reason and what to do instead."""
     rule = TABLE[job.state, command]
     if command is Command.RESUME and job.state is JobState.QUEUED and circumstances.pause_file:
@@ -235,7 +256,7 @@ def effect_of(job: Job, command: Command, circumstances: Circumstances) -> Effec
 
 def decide(job: Job, command: Command, request: Request, circumstances: Circumstances) -> Decision:
     """Applies one command. Raises MilepostError as `effect_of` does; then nothing changes."""
-    rule = effect_of(job, command, circumstances)
+    rule = effect_of(standing(job), command, circumstances)
     if rule in (Effect.STOP_TO_REWIND, Effect.REWIND):
         job = replace(job, auto_resume_mark=0)  # fewer records will be progress, too
     if rule in _STOPS:
@@ -262,7 +283,7 @@ def decide(job: Job, command: Command, request: Request, circumstances: Circumst
     return Decision(changed, rule, reopens_root=rule is Effect.ENQUEUE)
 
 
-def not_allowed(job: Job, command: Command, refusal: Refusal) -> MilepostError:
+def not_allowed(job: Standing, command: Command, refusal: Refusal) -> MilepostError:
     verb = command.lower().replace("_", " ")
     return MilepostError(
         Code.NOT_ALLOWED,
@@ -272,13 +293,13 @@ def not_allowed(job: Job, command: Command, refusal: Refusal) -> MilepostError:
     )
 
 
-def _paused_by_file(job: Job, file: str) -> MilepostError:
+def _paused_by_file(job: Standing, file: str) -> MilepostError:
     text = f"The file {file} pauses every job."
     return MilepostError(Code.PAUSE_FILE, text, "Remove it, then resume.", {"job": job.id, "file": file})
 
 
-def _check_circumstances(job: Job, command: Command, effect: Effect, circumstances: Circumstances) -> None:
-    if command is Command.RETRY and not any(step.failed for step in job.steps):
+def _check_circumstances(job: Standing, command: Command, effect: Effect, circumstances: Circumstances) -> None:
+    if command is Command.RETRY and not job.has_failed:
         raise MilepostError(
             Code.NOTHING_FAILED, f"Nothing of {job.id} has failed.", "There is nothing to retry.", {"job": job.id}
         )
@@ -291,7 +312,7 @@ def _check_circumstances(job: Job, command: Command, effect: Effect, circumstanc
             "Try again in a moment.",
             {"job": job.id},
         )
-    if job.stop and job.stop.target is JobState.QUEUED and effect in (Effect.STOP_TO_RESTART, Effect.STOP_TO_REWIND):
+    if job.stop is JobState.QUEUED and effect in (Effect.STOP_TO_RESTART, Effect.STOP_TO_REWIND):
         raise not_allowed(job, command, Refusal("it is being restarted already", "Wait for its new run."))
     if effect in _STARTS and job.state in ENDED_STATES and circumstances.key_holder:
         raise MilepostError(

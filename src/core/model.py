@@ -1,6 +1,7 @@
 """The values that the store keeps, the runner reports and the rules decide on.
 
-What is made once for each task is a named tuple: a frozen dataclass takes five times as long to make.
+What is made once for each task, or for each step of a job at each look, is a named tuple: a frozen dataclass takes five
+times as long to make.
 """
 
 from collections.abc import Mapping
@@ -103,8 +104,7 @@ class LabelCount:
     count: int
 
 
-@dataclass(frozen=True)
-class StepCounts:
+class StepCounts(NamedTuple):
     """What the store counts of one step; what has left the line before it, and what is pending, is derived (P1)."""
 
     position: int
@@ -151,7 +151,7 @@ class Job:
     activity_time: float
     revision: int
     steps: tuple[StepCounts, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     reason: Reason | None = None
     stop: Stop | None = None
     stop_revision: int = 0
@@ -169,7 +169,7 @@ class Job:
     uniqueness_key: str | None = None
     python: str = ""
     working_directory: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     omitted_variables: tuple[str, ...] = ()
     input: InputFile | None = None
     submitted_by: str = ""

@@ -6,6 +6,7 @@ what is pending are computed here, never stored.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from milepost.core.definition import PipelineDefinition
 from milepost.core.model import LabelCount, Outcome, StepCounts
@@ -16,8 +17,7 @@ RATE_WINDOW = 60.0
 RATE_MINIMUM = 1.0
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     total: int
     total_known: bool
     succeeded: int
@@ -36,8 +36,7 @@ class Counts:
         return self.pending + self.in_flight
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """How many tasks had been processed at a time (Unix seconds)."""
 
     time: float
@@ -154,6 +153,19 @@ def rate(samples: Sequence[Sample], now: float) -> float:
         return 0.0
     span = now - first.time
     return (samples[-1].processed - first.processed) / span if span >= RATE_MINIMUM else 0.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """From a time until another, in Unix seconds."""
+
+    start: float
+    end: float
+
+
+def seconds_at_work(within: Span, runs: Sequence[Span]) -> float:
+    """How much of a span some run was going on: a pause is no work. Runs do not overlap."""
+    return sum(max(0.0, min(run.end, within.end) - max(run.start, within.start)) for run in runs)
 
 
 def eta(counts: Counts, items_per_second: float) -> float | None:

@@ -7,8 +7,10 @@ import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from milepost.common.filter import FilterSubject, Node
 from milepost.common.wire import job as wire
@@ -38,25 +40,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the store knows about jobs beside their rows, from the same read.
+    """What is known about jobs beside their rows, from the same read.
 
     `places` in the queue, from 1; `run_starts`: Unix seconds since when the open run has been going on; `key_holders`:
-    by ended job, the unfinished one that holds its uniqueness key.
+    by ended job, the unfinished one that holds its uniqueness key; `pause_file`: the one for all jobs, if it is there.
     """
 
     places: Mapping[str, int]
     run_starts: Mapping[str, float]
     key_holders: Mapping[str, str]
-
-
-def surroundings(db: sqlite3.Connection, found: Sequence[Job]) -> Surroundings:
-    """For documents of these jobs, to be read in the same snapshot as they were."""
-    any_queued = any(job.state is JobState.QUEUED for job in found)
-    return Surroundings(
-        places=queue.places(db) if any_queued else {},
-        run_starts={run.job_id: run.create_time for run in runs.open_runs(db)},
-        key_holders={job.id: holder for job in found if (holder := key_holder(db, job)) is not None},
-    )
+    pause_file: str | None = None
 
 
 class Snapshots:
@@ -72,6 +65,16 @@ class Snapshots:
     def clause(self, node: Node) -> Clause:
         """The jobs that a filter asks for now."""
         return filters.to_clause(node, time.time(), self._vigil.noticed())
+
+    def surroundings(self, db: sqlite3.Connection, found: Sequence[Job]) -> Surroundings:
+        """For documents of these jobs, to be read in the same snapshot as they were."""
+        any_queued = any(job.state is JobState.QUEUED for job in found)
+        return Surroundings(
+            places=queue.places(db) if any_queued else {},
+            run_starts=runs.open_since(db),
+            key_holders={job.id: holder for job in found if (holder := key_holder(db, job)) is not None},
+            pause_file=pause_file(self._folder),
+        )
 
     async def build(self, found: Sequence[Job], around: Surroundings) -> list[pb.Job | None]:
         """One document a job, in the same order; the loop gets turns in between.
@@ -97,7 +100,7 @@ class Snapshots:
         return document
 
     def document(self, job: Job, around: Surroundings) -> pb.Job:
-        circumstances = Circumstances(around.key_holders.get(job.id), pause_file(self._folder))
+        circumstances = Circumstances(around.key_holders.get(job.id), around.pause_file)
         live, now = self._live(job.id), time.time()
         document = _document(job, live, around, f"{self._folder}/jobs/{job.id}", now)
         definition = from_json(job.definition_json)
@@ -134,6 +137,39 @@ def _document(job: Job, live: Live, around: Surroundings, folder: str, now: floa
     definition = from_json(job.definition_json)
     counts = progress.step_counts(definition, job.steps, live.in_flight)
     rates = [progress.rate(live.samples.get(step.position, ()), now) for step in job.steps]
+    document = pb.Job(
+        queue_position=around.places.get(job.id, 0),
+        counts=wire.counts(progress.job_counts(definition, counts)),
+        outcomes=wire.outcomes(progress.job_outcomes(definition, job.steps)),
+        progress=_job_progress(job, definition, counts, rates, around.run_starts.get(job.id), now),
+        steps=[
+            _step(step, definition, count, rate) for step, count, rate in zip(job.steps, counts, rates, strict=True)
+        ],
+        activity_time=timestamp(job.activity_time),
+        folder=folder,
+        parameters_json=job.parameters_json,
+        in_flight=[_in_flight(task, definition.steps[task.step].name) for task in live.tasks],
+        revision=job.revision,
+        command=definition.command,
+    )
+    document.MergeFrom(_lasting(replace(job, **_NOT_LASTING)))
+    return document
+
+
+#: What changes with each task, and what may be large.
+_NOT_LASTING: Mapping[str, Any] = {  # Any: a field's own type
+    "revision": 0,
+    "activity_time": 0.0,
+    "steps": (),
+    "definition_json": "",
+    "parameters_json": "",
+    "environment": {},
+}
+
+
+@lru_cache(maxsize=1000)
+def _lasting(job: Job) -> pb.Job:
+    """What a document has from the other fields of its row; kept, because a running job is told at each change."""
     return pb.Job(
         id=job.id,
         name=job.name,
@@ -145,31 +181,18 @@ def _document(job: Job, live: Live, around: Surroundings, folder: str, now: floa
         labels=job.labels,
         queue=job.queue,
         priority=job.priority,
-        queue_position=around.places.get(job.id, 0),
-        counts=wire.counts(progress.job_counts(definition, counts)),
-        outcomes=wire.outcomes(progress.job_outcomes(definition, job.steps)),
-        progress=_job_progress(job, definition, counts, rates, around.run_starts.get(job.id), now),
-        steps=[
-            _step(step, definition, count, rate) for step, count, rate in zip(job.steps, counts, rates, strict=True)
-        ],
         create_time=timestamp(job.create_time),
         start_time=timestamp(job.start_time),
         end_time=timestamp(job.end_time),
         scheduled_time=timestamp(job.scheduled_time),
-        activity_time=timestamp(job.activity_time),
         run_count=job.run_count,
         resume_count=job.resume_count,
         auto_resume_count=job.auto_resume_count,
         runner_lost_policy=RUNNER_LOST_POLICIES[job.runner_lost_policy],
         python=job.python,
         working_directory=job.working_directory,
-        folder=folder,
-        parameters_json=job.parameters_json,
         input=wire.input_info(job.input),
-        in_flight=[_in_flight(task, definition) for task in live.tasks],
-        revision=job.revision,
         submitted_by=job.submitted_by,
-        command=definition.command,
         omitted_variables=job.omitted_variables,
         retry_count=job.retry_count,
         next_retry_time=timestamp(job.next_retry_time),
@@ -242,9 +265,10 @@ def _source_text(source_json: str) -> str:
     return f"{where}:{source['name']}" if source.get("name") else str(where)
 
 
-def _in_flight(task: RunningTask, definition: PipelineDefinition) -> pb.InFlightTask:
+@lru_cache(maxsize=1000)
+def _in_flight(task: RunningTask, step: str) -> pb.InFlightTask:
     return pb.InFlightTask(
-        step=definition.steps[task.step].name,
+        step=step,
         item_key=task.key,
         item_id=task.item,
         attempt=task.attempt,

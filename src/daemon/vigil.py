@@ -116,7 +116,7 @@ class Vigil:
         self._watched.pop(job_id, None)
 
     def _evidence(self, job_id: str, definition: PipelineDefinition) -> Evidence:
-        live, watched = self._live(job_id), self._watched.get(job_id)
+        live, watched, now = self._live(job_id), self._watched.get(job_id), self._clocks().monotonic
         if watched is None:
             return Evidence(tasks=[ExecutingTask(_name(task, definition), 0.0, task.worker) for task in live.tasks])
         return Evidence(
@@ -124,13 +124,13 @@ class Vigil:
             silence=self._silence(job_id, watched),
             stopped=watched.stopped,
             silent_workers=[
-                rules.SilentWorker(worker.pid, self._age(live, worker.silence), worker.tasks, worker.starting)
+                rules.SilentWorker(worker.pid, self._age(live, worker.silence, now), worker.tasks, worker.starting)
                 for worker in live.silent_workers
             ],
             tasks=[
                 ExecutingTask(
                     name=_name(task, definition),
-                    quiet=self._age(live, task.quiet),
+                    quiet=self._age(live, task.quiet, now),
                     worker=task.worker,
                     limit=self._limit(definition, task.step, watched),
                 )
@@ -147,9 +147,8 @@ class Vigil:
         heard = self._live(job_id).heard
         return watched.heard if heard is None else heard
 
-    def _age(self, live: Live, seconds: float) -> float:
-        """Of something that the last heartbeat said lasted so long."""
-        now = self._clocks().monotonic
+    def _age(self, live: Live, seconds: float, now: float) -> float:
+        """Of something that the last heartbeat said lasted so long; `now`: monotonic."""
         return self._awake.bounded(seconds + now - (now if live.heard is None else live.heard), now)
 
     def _limit(self, definition: PipelineDefinition, step: int, watched: _Watched) -> float | None:
@@ -162,7 +161,7 @@ class Vigil:
         live, now = self._live(job_id), self._clocks().monotonic
         if self._patience.progress is not None:
             return
-        old = {task.step for task in live.tasks if self._age(live, task.quiet) >= rules.LEARNED_MINIMUM}
+        old = {task.step for task in live.tasks if self._age(live, task.quiet, now) >= rules.LEARNED_MINIMUM}
         for step in old:
             if definition.steps[step].timeout is None and now - watched.learned.get(step, -math.inf) >= LEARNED_AGAIN:
                 watched.longest[step] = await self._longest(job_id, step)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from milepost.common.filter import EVERYTHING, FilterSubject, Node, matches, parse
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ACTIVE_STATES, Job, JobState
-from milepost.daemon.snapshot import Snapshots, Surroundings, subject, surroundings
+from milepost.daemon.snapshot import Snapshots, Surroundings, subject
 from milepost.daemon.store import jobs, queue
 from milepost.daemon.store.filters import Clause
 from milepost.daemon.store.store import Commit, Store
@@ -188,7 +188,7 @@ class Hub:
 
         def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
             found = jobs.by_ids(db, job_ids)
-            return found, surroundings(db, found)
+            return found, self._snapshots.surroundings(db, found)
 
         async with self._reading:
             found, around = await self._store.read(read)
@@ -203,7 +203,7 @@ class Hub:
         def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
             clause = self._snapshots.clause(node) if node is not None else Clause("")
             found = jobs.changed_since(db, revision, CHUNK, clause.sql, clause.arguments, after_sequence)
-            return found, surroundings(db, found)
+            return found, self._snapshots.surroundings(db, found)
 
         async with self._reading:
             found, around = await self._store.read(read)

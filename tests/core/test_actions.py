@@ -1,7 +1,5 @@
 """The actions that a job carries are what the commands then do."""
 
-from dataclasses import replace
-
 import pytest
 
 from milepost.core.actions import actions, effect_text
@@ -51,8 +49,8 @@ def test_resume_says_where_it_continues() -> None:
 
 
 def test_resume_of_a_broken_enumeration_says_so() -> None:
-    nothing = replace(counts(1, "fetch", 0), total_known=True)
-    steps = (counts(0, "items", 1, failed=1), nothing, replace(nothing, position=2), counts(3, "report", 1))
+    nothing = counts(1, "fetch", 0)._replace(total_known=True)
+    steps = (counts(0, "items", 1, failed=1), nothing, nothing._replace(position=2), counts(3, "report", 1))
     broken = job(JobState.FAILED, steps=steps)
     resume = next(a for a in actions(broken, CREATORS, Circumstances()) if a.command is Command.RESUME)
     assert resume.effect == "runs items again, which failed; what is recorded is kept"

@@ -97,7 +97,7 @@ def test_resume_reopens_a_failed_task_of_the_root() -> None:
 
 
 def test_retry_needs_something_that_failed() -> None:
-    clean = job(JobState.COMPLETED, steps=tuple(replace(step, failed=0) for step in ALL_DONE))
+    clean = job(JobState.COMPLETED, steps=tuple(step._replace(failed=0) for step in ALL_DONE))
     with pytest.raises(MilepostError) as refused:
         decide(clean, Command.RETRY, ASKED, FREE)
     assert refused.value.code is Code.NOTHING_FAILED
@@ -204,7 +204,7 @@ def test_what_ended_a_runner_is_said(end: RunEnd, how: str, words: str) -> None:
 
 def test_progress_starts_the_count_of_automatic_resumes_anew() -> None:
     resumed = lose(job(JobState.QUEUED), 5)
-    progressed = replace(resumed, steps=(AT_228[0], replace(AT_228[1], succeeded=201), *AT_228[2:]))
+    progressed = replace(resumed, steps=(AT_228[0], AT_228[1]._replace(succeeded=201), *AT_228[2:]))
     assert lose(progressed, 1).auto_resume_count == 1
 
 

@@ -1,7 +1,5 @@
 """Counts, percent, rate and ETA."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,8 +54,8 @@ def test_one_item_steps_count_as_steps() -> None:
 def test_percent_reaches_100_only_at_the_end() -> None:
     assert progress.job_percent(CREATORS, progress.step_counts(CREATORS, ALL_DONE, {})) == 100.0
     assert progress.job_percent(CREATORS, progress.step_counts(CREATORS, AT_228, {})) < 100.0
-    reading = (counts(0, "items", 1), replace(counts(1, "fetch", 40, done=40), total_known=False))
-    unknown = (*reading, replace(counts(2, "store", 40, done=40), total_known=False), counts(3, "report", 1))
+    reading = (counts(0, "items", 1), counts(1, "fetch", 40, done=40)._replace(total_known=False))
+    unknown = (*reading, counts(2, "store", 40, done=40)._replace(total_known=False), counts(3, "report", 1))
     assert progress.job_percent(CREATORS, progress.step_counts(CREATORS, unknown, {})) < 100.0
 
 
@@ -91,4 +89,4 @@ def test_eta_is_unknown_until_something_moves() -> None:
     count = progress.step_counts(CREATORS, AT_228, {})[1]
     assert progress.eta(count, 0.0) is None
     assert progress.eta(count, 8.5) == pytest.approx(10.0)
-    assert progress.eta(replace(count, total_known=False), 8.5) is None
+    assert progress.eta(count._replace(total_known=False), 8.5) is None

@@ -23,7 +23,7 @@ from milepost.daemon.rpc.interceptor import Context
 from milepost.daemon.rpc.items import attempt_message, item_message
 from milepost.daemon.rpc.metrics import metrics_message
 from milepost.daemon.rpc.pages import MAX_PAGE_BYTES, Tokens, collect, page_size
-from milepost.daemon.snapshot import Snapshots, Surroundings, surroundings
+from milepost.daemon.snapshot import Snapshots, Surroundings
 from milepost.daemon.store import events, grid, items, jobs, metrics
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit
@@ -89,7 +89,7 @@ class JobService(JobServiceServicer):
         async def fetch(before: int | None, limit: int) -> list[tuple[int, job_pb2.Job | None]]:
             def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
                 found = jobs.page(db, clause.sql, clause.arguments, before, limit)
-                return found, surroundings(db, found)
+                return found, self._parts.snapshots.surroundings(db, found)
 
             found, around = await self._store.read(read)
             documents = await self._parts.snapshots.build(found, around)
@@ -314,7 +314,7 @@ class JobService(JobServiceServicer):
     async def _find(self, reference: str) -> tuple[Job, Surroundings]:
         def read(db: sqlite3.Connection) -> tuple[Job, Surroundings]:
             job = jobs.get(db, jobs.resolve(db, reference))
-            return job, surroundings(db, [job])
+            return job, self._parts.snapshots.surroundings(db, [job])
 
         return await self._store.read(read)
 

@@ -1,9 +1,12 @@
 """Runs: the lives of a job's runner. At most one of a job is open."""
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from milepost.core.model import Run, RunEnd
+from milepost.core.progress import Span
 from milepost.daemon.store import rows
 from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
@@ -26,6 +29,19 @@ def get(db: sqlite3.Connection, job_id: str, number: int) -> Run | None:
 def open_runs(db: sqlite3.Connection) -> list[Run]:
     """Runs not yet closed: a process may live for each."""
     return [rows.run(row) for row in db.execute(_QUERIES.open).fetchall()]
+
+
+def ended_spans(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, list[Span]]:
+    """By job, from when to when each of its ended runs went on."""
+    spans: dict[str, list[Span]] = {}
+    for row in db.execute(_QUERIES.ended_spans, (json.dumps(job_ids),)).fetchall():
+        spans.setdefault(row["job_id"], []).append(Span(row["create_time"], row["end_time"]))
+    return spans
+
+
+def open_since(db: sqlite3.Connection) -> dict[str, float]:
+    """When each open run was created, by job."""
+    return dict(db.execute(_QUERIES.open_since).fetchall())
 
 
 def identify(

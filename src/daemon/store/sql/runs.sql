@@ -13,6 +13,14 @@ SELECT job.id AS job_id, run.* FROM run JOIN job ON job.sequence = run.job WHERE
 -- name: open
 SELECT job.id AS job_id, run.* FROM run JOIN job ON job.sequence = run.job WHERE run.end IS NULL ORDER BY job.sequence;
 
+-- name: ended_spans
+SELECT job.id AS job_id, run.create_time, run.end_time
+FROM json_each(?) AS asked JOIN job ON job.id = asked.value JOIN run ON run.job = job.sequence
+WHERE run.end IS NOT NULL;
+
+-- name: open_since
+SELECT job.id, run.create_time FROM run JOIN job ON job.sequence = run.job WHERE run.end IS NULL;
+
 -- name: identify
 UPDATE run SET pid = :pid, process_start_ticks = :process_start_ticks, boot_id = :boot_id,
     hello_time = coalesce(hello_time, :hello_time)
