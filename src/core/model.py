@@ -4,7 +4,7 @@ What is made once for each task, or for each step of a job at each look, is a na
 times as long to make.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -207,7 +207,9 @@ class TaskRef(NamedTuple):
 class PendingTask(NamedTuple):
     """What is handed to a runner."""
 
-    ref: TaskRef
+    step: int
+    item: int
+    epoch: int
     key: str
     position: int
     payload_json: str
@@ -215,6 +217,10 @@ class PendingTask(NamedTuple):
     lost: int
     previous: tuple[tuple[int, str], ...] = ()  # (step position, result as JSON)
     saved_json: str = ""
+
+    @property
+    def ref(self) -> TaskRef:
+        return TaskRef(self.step, self.item, self.epoch)
 
 
 class ReportKind(StrEnum):
@@ -255,6 +261,45 @@ class Report(NamedTuple):
     #: Which execution's children those are, and how many it gave in chunks before; 0: not known.
     enumeration: int = 0
     enumerated: int = 0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """Tasks of one step and epoch that succeeded, or were skipped, alike: each list has an entry for each of them."""
+
+    step: int
+    epoch: int
+    kind: ReportKind
+    label: str
+    items: Sequence[int]
+    results_json: Sequence[str]
+    start_times: Sequence[float]
+    end_times: Sequence[float]
+    folders: Sequence[str]
+
+    @staticmethod
+    def of(reports: Sequence[Report]) -> "Completed":
+        """`reports`: at least one, and all alike."""
+        (step, _, epoch), kind, *_ = reports[0]
+        return Completed(
+            step,
+            epoch,
+            kind,
+            reports[0].label,
+            [report.ref.item for report in reports],
+            [report.result_json for report in reports],
+            [report.start_time for report in reports],
+            [report.end_time for report in reports],
+            [report.folder for report in reports],
+        )
+
+    def reports(self) -> list[Report]:
+        return [
+            Report(TaskRef(self.step, item, self.epoch), self.kind, start, end, self.label, result, folder)
+            for item, result, start, end, folder in zip(
+                self.items, self.results_json, self.start_times, self.end_times, self.folders, strict=True
+            )
+        ]
 
 
 @dataclass(frozen=True)

@@ -69,22 +69,33 @@ class Feed:
     def recorded(self, received: Received) -> None:
         """Forgets what has left the runner; looks again at steps that got something to do."""
         left: set[tuple[int, bool]] = set()  # (step, whether the task succeeded there)
+        for alike in received.completed:
+            if self._let_go(alike.step, alike.epoch, alike.kind, alike.items):
+                left.add((alike.step, alike.kind is ReportKind.SUCCEEDED))
         for report in received.reports:
             step, item, epoch = report.ref
-            held = self._held.get(item)
-            if held is None or held.step != step or held.epoch != epoch:
-                continue
-            succeeded = report.kind is ReportKind.SUCCEEDED
-            following = self._definition.continues_in_runner(step) if succeeded else None
-            if following is not None:
-                self._held[item] = held._replace(step=following)
-                continue
-            self._forget(item, held)
-            left.add((step, succeeded))
+            if self._let_go(step, epoch, report.kind, (item,)):
+                left.add((step, report.kind is ReportKind.SUCCEEDED))
         self._look_again(left)
         if received.children:
             for cursor in self._cursors:
                 cursor.freshen()
+
+    def _let_go(self, step: int, epoch: int, kind: ReportKind, items: Iterable[int]) -> bool:
+        """Whether any of them was held and has left the runner."""
+        succeeded = kind is ReportKind.SUCCEEDED
+        following = self._definition.continues_in_runner(step) if succeeded else None
+        any_left = False
+        for item in items:
+            held = self._held.get(item)
+            if held is None or held.step != step or held.epoch != epoch:
+                continue
+            if following is not None:
+                self._held[item] = held._replace(step=following)
+                continue
+            self._forget(item, held)
+            any_left = True
+        return any_left
 
     def superseded(self, refs: Iterable[TaskRef]) -> None:
         """The runner drops these: what became of their items is in the store."""
@@ -144,11 +155,9 @@ class Feed:
 
         found = await self._store.read(read)
         page = self._hold(found, cursor)
-        if any(task.ref.item in self._released for task in found):
+        if any(task.item in self._released for task in found):
             self._cursors[step] = Cursor()  # they may be pending anew
-        elif (
-            len(found) < limit and cursor.news == news and cursor.after_item == (found[-1].ref.item if found else after)
-        ):
+        elif len(found) < limit and cursor.news == news and cursor.after_item == (found[-1].item if found else after):
             cursor.dry = True
         return page
 
@@ -158,13 +167,13 @@ class Feed:
         for task in found:
             if size >= PAGE_BYTES:
                 break
-            item = task.ref.item
+            item = task.item
             cursor.after_item = item
             if item in self._held or item in self._released:
                 continue
             bytes_of_task = _size(task)
             size += bytes_of_task
-            self._held[item] = Held(task.ref.step, task.ref.epoch, bytes_of_task)
+            self._held[item] = Held(task.step, task.epoch, bytes_of_task)
             self._held_bytes += bytes_of_task
             page.append(task)
         if page:

@@ -10,7 +10,7 @@ from milepost.common.wire import runner as wire
 from milepost.core import lifecycle
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Child, Event, Failure, Job, Reason, Report, ReportKind, Run, TaskRef
+from milepost.core.model import Child, Completed, Event, Failure, Job, Reason, Report, ReportKind, Run, TaskRef
 from milepost.daemon.store import children, events, jobs, reports, runs, saved
 from milepost.daemon.store.failures import is_of_storage
 from milepost.daemon.store.store import Transaction
@@ -26,6 +26,7 @@ class Received:
     Children come before the report that ends their enumeration, a saved state before the report of its task.
     """
 
+    completed: tuple[Completed, ...]
     reports: tuple[Report, ...]
     children: tuple[pb.Children, ...]
     saved: tuple[tuple[TaskRef, str], ...]
@@ -34,12 +35,14 @@ class Received:
     def from_batches(batches: Iterable[pb.Batch]) -> "list[Received]":
         """In the order in which they are to be recorded: what a task gave may stand only behind an earlier report.
 
-        Raises MilepostError(INVALID_ARGUMENT) for a report of a kind that does not exist.
+        Raises MilepostError(INVALID_ARGUMENT) for reports that make no sense.
         """
         together: list[list[pb.Batch]] = []
         for batch in batches:
             builds_on_reports = batch.children or batch.saved
-            if not together or (builds_on_reports and any(earlier.reports for earlier in together[-1])):
+            if not together or (
+                builds_on_reports and any(earlier.reports or earlier.completed for earlier in together[-1])
+            ):
                 together.append([])
             together[-1].append(batch)
         return [Received._merged(batches) for batches in together]
@@ -51,10 +54,15 @@ class Received:
         except KeyError as error:
             raise MilepostError(Code.INVALID_ARGUMENT, f"A runner sent a report of kind {error}.") from error
         return Received(
+            completed=tuple(wire.completed_from_proto(alike) for batch in batches for alike in batch.completed),
             reports=reports,
             children=tuple(chunk for batch in batches for chunk in batch.children),
             saved=tuple((wire.ref_from_proto(s.task), s.state_json) for batch in batches for s in batch.saved),
         )
+
+
+def _has_reports(batch: pb.Batch) -> bool:
+    return bool(batch.reports or batch.completed)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,8 @@ def _take_in(
         failed += unusable[: 0 if failed else 1]
     for ref, state_json in received.saved:
         saved.put(tx, job_id, ref, state_json)
-    applied = reports.apply(tx, job_id, run_number, definition, (*failed, *received.reports), now, _jitter)
+    told = (*failed, *received.reports)
+    applied = reports.apply(tx, job_id, run_number, definition, told, now, _jitter, received.completed)
     if applied.failed_root is not None:
         _cannot_go_on(tx, jobs.get(tx.connection, job_id), applied.failed_root, now)
     return [*superseded, *applied.superseded]

@@ -217,9 +217,9 @@ class Session:
     def _take_batches(self) -> list[pb.Batch]:
         batches: list[pb.Batch] = []
         reports = 0
-        while self._received and (not batches or reports + len(self._received[0].reports) <= COMMIT_REPORTS):
+        while self._received and (not batches or reports + _reports_in(self._received[0]) <= COMMIT_REPORTS):
             batch = self._received.popleft()
-            reports += len(batch.reports)
+            reports += _reports_in(batch)
             batches.append(batch)
         if not self._received:
             self._batch_came.clear()
@@ -320,6 +320,10 @@ class Session:
             return None
         finally:
             self._inspections.pop(request, None)
+
+
+def _reports_in(batch: pb.Batch) -> int:
+    return len(batch.reports) + sum(len(alike.items) for alike in batch.completed)
 
 
 def _is_sooner(due: float | None, before: float | None) -> bool:

@@ -8,6 +8,7 @@ next task gives begins a new batch, so that it does not overtake that report.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from milepost.runner.frames import Result
 from milepost.runner.ledger import Ref
@@ -26,10 +27,12 @@ Children = Sequence[tuple[str, str]]
 
 
 class _Outgoing:
-    """A batch and who waits until it is durable."""
+    """A batch and who waits until it is durable. What completed is gathered in columns, and put in at the end."""
 
     def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
         self.batch = pb.Batch(sequence=sequence)
+        self.completed: dict[_Alike, _Columns] = {}
         self.entries = 0
         self.bytes = 0
         self.is_sealed = False
@@ -39,6 +42,52 @@ class _Outgoing:
 
     def has_room(self, size: int) -> bool:
         return not self.is_sealed and self.entries < MAX_ENTRIES and self.bytes + size <= MAX_BYTES
+
+    def complete(self, ref: Ref, result: Result) -> None:
+        alike = _Alike(ref.step, ref.epoch, result.kind, result.label)
+        columns = self.completed.get(alike)
+        if columns is None:
+            columns = self.completed[alike] = _Columns()
+        columns.items.append(ref.item)
+        columns.results_json.append(result.result_json)
+        columns.start_us.append(result.start_us)
+        columns.end_us.append(result.end_us)
+        columns.folders.append(result.folder)
+
+    def message(self) -> pb.Batch:
+        """As it is now."""
+        del self.batch.completed[:]
+        for alike, columns in self.completed.items():
+            self.batch.completed.add(
+                step=alike.step,
+                epoch=alike.epoch,
+                kind=alike.kind,
+                label=alike.label,
+                items=columns.items,
+                results_json=columns.results_json,
+                start_us=columns.start_us,
+                end_us=columns.end_us,
+                folders=columns.folders if any(columns.folders) else (),
+            )
+        return self.batch
+
+
+class _Alike(NamedTuple):
+    """What tasks that completed have in common in a `pb.Completed`."""
+
+    step: int
+    epoch: int
+    kind: "pb.ReportKind.ValueType"
+    label: str
+
+
+class _Columns:
+    def __init__(self) -> None:
+        self.items: list[int] = []
+        self.results_json: list[str] = []
+        self.start_us: list[int] = []
+        self.end_us: list[int] = []
+        self.folders: list[str] = []
 
 
 class Outbox:
@@ -65,7 +114,10 @@ class Outbox:
         if result.kind in _FOR_GOOD:
             outgoing.done.append(ref)
             self.done.add(ref)
-        _fill(outgoing.batch.reports.add(), ref, result)
+        if result.kind in _FOR_GOOD and not result.enumeration:
+            outgoing.complete(ref, result)
+        else:
+            _fill(outgoing.batch.reports.add(), ref, result)
         self._wake()
 
     def children(
@@ -92,11 +144,11 @@ class Outbox:
         outgoing = self._batches[self._on_the_way]
         outgoing.is_sealed = True
         self._on_the_way += 1
-        return outgoing.batch
+        return outgoing.message()
 
     def acknowledge(self, sequence: int) -> None:
         """Every batch up to this one is durable."""
-        while self._batches and self._batches[0].batch.sequence <= sequence:
+        while self._batches and self._batches[0].sequence <= sequence:
             outgoing = self._batches.popleft()
             self._on_the_way = max(0, self._on_the_way - 1)
             self.bytes -= outgoing.bytes
@@ -118,7 +170,7 @@ class Outbox:
         return not self._batches
 
     def batches(self) -> Iterator[pb.Batch]:
-        return (outgoing.batch for outgoing in self._batches)
+        return (outgoing.message() for outgoing in self._batches)
 
     def _begin_behind_reports_of(self, item: int) -> None:
         if self._batches and item in self._batches[-1].reported_items:

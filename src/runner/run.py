@@ -13,6 +13,7 @@ from enum import IntEnum
 
 from milepost.common.processes import identify
 from milepost.common.spool import spool_path, write_spool
+from milepost.common.wire.runner import reported, tasks_from_proto
 from milepost.core.errors import MilepostError
 from milepost.runner.attempts import Attempts
 from milepost.runner.children import Children
@@ -211,7 +212,7 @@ class Run:
         own = identify(os.getpid())
         assert own is not None
         outbox = self._stream.outbox
-        unconfirmed = (report.task for batch in outbox.batches() for report in batch.reports)
+        unconfirmed = (task for batch in outbox.batches() for task in reported(batch))
         return pb.Hello(
             job_id=self._identity.job_id,
             run=self._identity.number,
@@ -287,7 +288,7 @@ class Run:
         if self._attempts is None or self._is_drained or self._own_level is Level.STOP:
             return  # they are still pending in the store
         names, done = self._step_names, self._stream.outbox.done
-        for task in page.tasks:
+        for task in tasks_from_proto(page):
             ref = Ref(task.step, task.item, task.epoch)
             if ref in done:
                 continue  # handed out again by a new daemon, before it had heard the end of it
@@ -299,7 +300,7 @@ class Run:
                 attempts_used=task.attempts_used,
                 lost=task.lost,
                 saved_json=task.saved_json,
-                previous={names[earlier.step]: earlier.result_json for earlier in task.previous},
+                previous={names[step]: result for step, result in task.previous},
             )
             self._attempts.hold(held)
 

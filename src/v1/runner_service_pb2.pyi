@@ -189,11 +189,14 @@ class Batch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
     REPORTS_FIELD_NUMBER: _builtins.int
     CHILDREN_FIELD_NUMBER: _builtins.int
     SAVED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Rises by one; a batch sent again keeps its number and content."""
+    @_builtins.property
+    def completed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Completed]: ...
     @_builtins.property
     def reports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Report]: ...
     @_builtins.property
@@ -204,20 +207,80 @@ class Batch(_message.Message):
         self,
         *,
         sequence: _builtins.int = ...,
+        completed: _abc.Iterable[Global___Completed] | None = ...,
         reports: _abc.Iterable[Global___Report] | None = ...,
         children: _abc.Iterable[Global___Children] | None = ...,
         saved: _abc.Iterable[Global___SavedState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "reports", b"reports", "saved", b"saved", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "completed", b"completed", "reports", b"reports", "saved", b"saved", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Batch: _TypeAlias = Batch  # noqa: Y015
 
 @_typing.final
+class Completed(_message.Message):
+    """Tasks of one step and epoch that succeeded, or were skipped, alike, and of which no more is to be told than this: one
+    column a field, because a message a task would cost more than the rest of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    RESULTS_JSON_FIELD_NUMBER: _builtins.int
+    START_US_FIELD_NUMBER: _builtins.int
+    END_US_FIELD_NUMBER: _builtins.int
+    FOLDERS_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    epoch: _builtins.int
+    kind: Global___ReportKind.ValueType
+    """SUCCEEDED or SKIPPED."""
+    label: _builtins.str
+    @_builtins.property
+    def items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def results_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in Report."""
+
+    @_builtins.property
+    def start_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def end_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def folders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty when none of them has a folder."""
+
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        kind: Global___ReportKind.ValueType = ...,
+        label: _builtins.str = ...,
+        items: _abc.Iterable[_builtins.int] | None = ...,
+        results_json: _abc.Iterable[_builtins.str] | None = ...,
+        start_us: _abc.Iterable[_builtins.int] | None = ...,
+        end_us: _abc.Iterable[_builtins.int] | None = ...,
+        folders: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_us", b"end_us", "epoch", b"epoch", "folders", b"folders", "items", b"items", "kind", b"kind", "label", b"label", "results_json", b"results_json", "start_us", b"start_us", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Completed: _TypeAlias = Completed  # noqa: Y015
+
+@_typing.final
 class Report(_message.Message):
+    """How one execution of a task ended. What only succeeded or was skipped is in Completed."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
@@ -760,52 +823,70 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
 @_typing.final
 class Page(_message.Message):
-    """Tasks handed out."""
+    """Tasks of one step handed out, one column a field, as in Completed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TASKS_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    PAYLOADS_JSON_FIELD_NUMBER: _builtins.int
+    HISTORIES_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
     @_builtins.property
-    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]: ...
+    def items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of the item among its siblings, from 0."""
+
+    @_builtins.property
+    def payloads_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def histories(self) -> _containers.RepeatedCompositeFieldContainer[Global___History]: ...
     def __init__(
         self,
         *,
-        tasks: _abc.Iterable[Global___Task] | None = ...,
+        step: _builtins.int = ...,
+        items: _abc.Iterable[_builtins.int] | None = ...,
+        epochs: _abc.Iterable[_builtins.int] | None = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+        positions: _abc.Iterable[_builtins.int] | None = ...,
+        payloads_json: _abc.Iterable[_builtins.str] | None = ...,
+        histories: _abc.Iterable[Global___History] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "histories", b"histories", "items", b"items", "keys", b"keys", "payloads_json", b"payloads_json", "positions", b"positions", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Page: _TypeAlias = Page  # noqa: Y015
 
 @_typing.final
-class Task(_message.Message):
+class History(_message.Message):
+    """What came before, of a task that is not new: few have any."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    STEP_FIELD_NUMBER: _builtins.int
-    ITEM_FIELD_NUMBER: _builtins.int
-    EPOCH_FIELD_NUMBER: _builtins.int
-    KEY_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     ATTEMPTS_USED_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
-    PAYLOAD_JSON_FIELD_NUMBER: _builtins.int
     PREVIOUS_FIELD_NUMBER: _builtins.int
     SAVED_JSON_FIELD_NUMBER: _builtins.int
-    POSITION_FIELD_NUMBER: _builtins.int
-    step: _builtins.int
-    item: _builtins.int
-    epoch: _builtins.int
-    key: _builtins.str
+    index: _builtins.int
+    """Of the task within the page, from 0."""
     attempts_used: _builtins.int
     """Attempts used before this one."""
     lost: _builtins.int
     """How often its worker died under it."""
-    payload_json: _builtins.str
     saved_json: _builtins.str
-    position: _builtins.int
-    """Position of the item among its siblings, from 0."""
+    """What task.save() stored."""
     @_builtins.property
     def previous(self) -> _containers.RepeatedCompositeFieldContainer[Global___Previous]:
         """Results of earlier steps of this item."""
@@ -813,24 +894,19 @@ class Task(_message.Message):
     def __init__(
         self,
         *,
-        step: _builtins.int = ...,
-        item: _builtins.int = ...,
-        epoch: _builtins.int = ...,
-        key: _builtins.str = ...,
+        index: _builtins.int = ...,
         attempts_used: _builtins.int = ...,
         lost: _builtins.int = ...,
-        payload_json: _builtins.str = ...,
         previous: _abc.Iterable[Global___Previous] | None = ...,
         saved_json: _builtins.str = ...,
-        position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts_used", b"attempts_used", "epoch", b"epoch", "item", b"item", "key", b"key", "lost", b"lost", "payload_json", b"payload_json", "position", b"position", "previous", b"previous", "saved_json", b"saved_json", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts_used", b"attempts_used", "index", b"index", "lost", b"lost", "previous", b"previous", "saved_json", b"saved_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Task: _TypeAlias = Task  # noqa: Y015
+Global___History: _TypeAlias = History  # noqa: Y015
 
 @_typing.final
 class Previous(_message.Message):

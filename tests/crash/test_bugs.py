@@ -52,7 +52,7 @@ async def hands_out_nothing_that_is_held(daemon: InProcessDaemon) -> None:
     held = [pb.TaskRef(step=1, item=1), pb.TaskRef(step=1, item=3)]
     async for response in attached(daemon, pb.Hello(job_id=JOB, run=1, token="own", held=held)):
         if response.WhichOneof("message") == "page":
-            assert [task.item for task in response.page.tasks] == [2]
+            assert list(response.page.items) == [2]
             return
 
 

@@ -54,7 +54,7 @@ async def enumerate_rows(store: Store, first: int, number: int) -> None:
 
 async def report(store: Store, *given: Report) -> Received:
     await store.write(lambda tx: reports.apply(tx, JOB, 1, DEFINITION, given, make.NOW, lambda _: 0.0))
-    return Received(given, (), ())
+    return Received((), given, (), ())
 
 
 async def read_job(store: Store) -> Job:
@@ -64,7 +64,7 @@ async def read_job(store: Store) -> Job:
 async def all_pages(feed: Feed, job: Job) -> list[int]:
     items: list[int] = []
     while page := await feed.next_page(job):
-        items += [task.ref.item for task in page]
+        items += [task.item for task in page]
     return items
 
 
@@ -113,7 +113,7 @@ async def test_what_was_enumerated_during_the_read_is_not_missed(store: Store) -
     reading = asyncio.create_task(feed.next_page(await read_job(store)))
     await slow.arrived.wait()
     await enumerate_rows(store, 20, 20)
-    chunk_came = Received((), (object(),), ())  # type: ignore[arg-type]  # only that there is one counts
+    chunk_came = Received((), (), (object(),), ())  # type: ignore[arg-type]  # only that there is one counts
     feed.recorded(chunk_came)
     slow.may_go_on.set()
     assert len(await reading) == 20
@@ -132,7 +132,7 @@ async def test_a_gate_that_opens_while_a_deeper_step_is_read_is_not_taken_for_dr
     await slow.arrived.wait()
     rows_are_done = [make.succeeded(0, 0)]
     await store.write(lambda tx: reports.apply(tx, JOB, 1, definition, rows_are_done, make.NOW, lambda _: 0.0))
-    feed.recorded(Received(tuple(rows_are_done), (), ()))
+    feed.recorded(Received((), tuple(rows_are_done), (), ()))
     slow.may_go_on.set()
     assert await reading == []
     [task] = await feed.next_page(await read_job(store))

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from milepost.core.model import Job, RunEnd, TaskRef
+from milepost.core.model import Job, PendingTask, RunEnd, TaskRef
 from milepost.daemon.store import jobs, runs
 from milepost.v1 import runner_service_pb2 as pb
 from tests.support import factories
@@ -45,7 +45,7 @@ async def job_of(daemon: InProcessDaemon) -> Job:
     return await daemon.store.read(lambda db: jobs.get(db, JOB))
 
 
-async def enumerate_rows(runner: ScriptedRunner) -> dict[int, pb.Task]:
+async def enumerate_rows(runner: ScriptedRunner) -> dict[int, PendingTask]:
     """The first step is done: three items wait at `fetch`."""
     root = pb.TaskRef(step=ROWS, item=0)
     children = [pb.Child(key=key, payload_json="{}") for key in KEYS]

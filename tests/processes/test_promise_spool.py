@@ -12,6 +12,7 @@ from milepost.core.model import JobState
 from milepost.v1 import job_pb2
 from milepost.v1 import runner_service_pb2 as pb
 from tests.support.daemon import RealDaemon, counts_of, real_daemon
+from tests.support.fake_daemon import reports_of
 from tests.support.promise import let_pass, recorded, submit
 from tests.support.wait import wait_until
 
@@ -106,7 +107,7 @@ async def test_an_altered_spool_is_refused_or_taken_once() -> None:
 
 def one_record_each(path: Path, job_id: str) -> None:
     """As if each report had been in a batch of its own, in the order of the items."""
-    reports = [report for batch in read_spool(path, job_id, 1).batches for report in batch.reports]
+    reports = [report for batch in read_spool(path, job_id, 1).batches for report in reports_of(batch)]
     reports.sort(key=lambda report: report.task.item)
     assert len(reports) == len(SPOOLED)
     write_spool(path, job_id, 1, [pb.Batch(sequence=n, reports=[report]) for n, report in enumerate(reports, 1)])

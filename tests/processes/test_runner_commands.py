@@ -10,8 +10,9 @@ import pytest
 
 from milepost.common.processes import marked
 from milepost.core.definition import command_pipeline, to_json
+from milepost.core.model import PendingTask
 from milepost.v1 import runner_service_pb2 as pb
-from tests.support.fake_daemon import FakeDaemon
+from tests.support.fake_daemon import FakeDaemon, pending_task
 from tests.support.runner_fixtures import Start, daemon, folder, start_runner
 
 __all__ = ["daemon", "folder", "start_runner"]
@@ -22,14 +23,14 @@ def prepare(daemon: FakeDaemon, *command: str, concurrency: int = 16, timeout: f
     daemon.welcome.environment.update({"PATH": os.environ["PATH"], "FOLDER": daemon.welcome.folder})
 
 
-def root() -> pb.Task:
-    return pb.Task(step=0, item=1, key="")
+def root() -> PendingTask:
+    return pending_task(1)
 
 
-def items(count: int, line: str = "item-{}") -> list[pb.Task]:
+def items(count: int, line: str = "item-{}") -> list[PendingTask]:
     lines = [line.format(number) for number in range(count)]
     return [
-        pb.Task(step=1, item=10 + number, key=text, position=number, payload_json=json.dumps({"line": text}))
+        pending_task(10 + number, 1, text, position=number, payload_json=json.dumps({"line": text}))
         for number, text in enumerate(lines)
     ]
 
@@ -49,7 +50,7 @@ async def test_313_lines_become_items_and_commands(daemon: FakeDaemon, folder: P
     await daemon.until(lambda: daemon.reports)
     assert [child.key for child in daemon.children] == keys
     daemon.hand_out(
-        pb.Task(step=1, item=10 + number, key=child.key, position=number, payload_json=child.payload_json)
+        pending_task(10 + number, 1, child.key, position=number, payload_json=child.payload_json)
         for number, child in enumerate(daemon.children)
     )
     await daemon.until(lambda: len(daemon.reports) == 314)
@@ -69,7 +70,7 @@ async def test_each_end_of_a_command_has_its_class(daemon: FakeDaemon, folder: P
     slow = "sleep 600 & sleep 600; echo went on >> effects"
     scripts = ["echo no such user; exit 3", "exit 75", "no-such-program", "kill -9 $$", slow, "true"]
     daemon.hand_out(
-        pb.Task(step=1, item=number, key=script, position=number, payload_json=json.dumps({"line": script}))
+        pending_task(number, 1, script, position=number, payload_json=json.dumps({"line": script}))
         for number, script in enumerate(scripts)
     )
     await daemon.until(lambda: len(daemon.reports) == len(scripts))

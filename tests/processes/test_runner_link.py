@@ -13,7 +13,7 @@ import grpc
 from milepost.common.spool import read_spool, spool_path
 from milepost.v1 import runner_service_pb2 as pb
 from tests.processes.test_runner_commands import items, prepare
-from tests.support.fake_daemon import DEADLINE, FakeDaemon
+from tests.support.fake_daemon import DEADLINE, FakeDaemon, reports_of
 from tests.support.runner_fixtures import Start, daemon, folder, start_runner
 
 __all__ = ["daemon", "folder", "start_runner"]
@@ -95,7 +95,7 @@ async def test_a_daemon_away_past_the_lease_finds_the_spool(
     assert await runner.ended() == 0
     gate.close()
     spool = read_spool(spool_path(folder, 1), "j-aaaaaaaa", 1)
-    reports = [report for batch in spool.batches for report in batch.reports]
+    reports = [report for batch in spool.batches for report in reports_of(batch)]
     assert {(report.task.item, report.kind) for report in reports} == {
         (10, pb.REPORT_KIND_SUCCEEDED),
         (11, pb.REPORT_KIND_SUCCEEDED),

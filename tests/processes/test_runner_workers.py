@@ -13,9 +13,10 @@ import pytest
 
 from milepost.common.processes import marked
 from milepost.core.definition import Executor, Gives, PipelineDefinition, StepDefinition, Takes, lines_for, to_json
+from milepost.core.model import PendingTask
 from milepost.v1 import job_pb2
 from milepost.v1 import runner_service_pb2 as pb
-from tests.support.fake_daemon import FakeDaemon
+from tests.support.fake_daemon import FakeDaemon, pending_task
 from tests.support.runner_fixtures import Start, daemon, folder, start_runner
 from tests.support.sdk_folder import make_sdk_folder
 
@@ -46,9 +47,9 @@ def prepare(daemon: FakeDaemon, folder: Path, code: str, *steps: StepDefinition)
     daemon.welcome.working_directory = str(folder)
 
 
-def task(number: int, step: int = 0, lost: int = 0, **values: object) -> pb.Task:
+def task(number: int, step: int = 0, lost: int = 0, **values: object) -> PendingTask:
     payload = json.dumps({"n": number, **values})
-    return pb.Task(step=step, item=number, key=f"key-{number}", position=number, payload_json=payload, lost=lost)
+    return pending_task(number, step, f"key-{number}", position=number, payload_json=payload, lost=lost)
 
 
 def kinds(daemon: FakeDaemon) -> dict[int, str]:
@@ -503,14 +504,14 @@ def report(results, task): return [[row.item["n"], row.outcome, row.results["kee
     prepare(daemon, folder, code, *steps)
     runner = start_runner()
     await daemon.until(lambda: daemon.hellos)
-    daemon.hand_out([pb.Task(step=0, item=1)])
+    daemon.hand_out([pending_task(1)])
     await daemon.until(lambda: daemon.reports)
     assert [json.loads(child.payload_json)["n"] for child in daemon.children] == list(range(5000))
-    daemon.hand_out([pb.Task(step=1, item=2, key="k", payload_json='{"n":7}', saved_json='{"at":6}')])
+    daemon.hand_out([pending_task(2, 1, "k", payload_json='{"n":7}', saved_json='{"at":6}')])
     await daemon.until(lambda: len(daemon.reports) == 2)
     assert json.loads(daemon.reports[-1].result_json) == {"at": 7}
     assert [saved.state_json for batch in daemon.batches.values() for saved in batch.saved] == ['{"at":7}']
-    daemon.hand_out([pb.Task(step=2, item=1)])
+    daemon.hand_out([pending_task(1, 2)])
     await daemon.until(lambda: daemon.gathers)
     row = pb.GatherRow(item=2, key="k", payload_json='{"n":7}', outcome=job_pb2.OUTCOME_SUCCEEDED, step="keep")
     row.results.add(step=1, result_json='{"at":7}')

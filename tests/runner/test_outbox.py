@@ -1,5 +1,6 @@
 """The outbox: what is in a batch may be recorded in the daemon's order, states and children before reports."""
 
+from milepost.common.wire.runner import reported
 from milepost.runner.frames import Result
 from milepost.runner.ledger import Ref
 from milepost.runner.outbox import Outbox
@@ -26,6 +27,5 @@ def test_what_a_task_gives_is_never_in_one_batch_with_the_report_of_the_task_bef
     outbox.report(Ref(1, 0, 0), succeeded())
     outbox.children(Ref(2, 0, 0), 1, 0, [("a", "{}")], nothing)
     assert [
-        ([report.task.item for report in batch.reports], len(batch.saved), len(batch.children))
-        for batch in outbox.batches()
+        ([task.item for task in reported(batch)], len(batch.saved), len(batch.children)) for batch in outbox.batches()
     ] == [([7, 8], 2, 0), ([7, 0], 1, 0), ([], 0, 1)]

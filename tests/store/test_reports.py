@@ -9,6 +9,7 @@ from milepost.core.definition import Gives, OnDuplicate, PipelineDefinition, Tak
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import (
     Child,
+    Completed,
     ItemState,
     Job,
     LabelCount,
@@ -86,9 +87,7 @@ class TestApply:
     async def test_success_goes_on_to_the_next_step_with_its_result(self, bench: Bench) -> None:
         applied = await bench.apply(succeeded(1, 1, label="found", result_json='{"n":1}', folder="items/1/fetch/1"))
         assert applied == Applied()
-        assert await bench.pending(2) == [
-            PendingTask(TaskRef(2, 1, 0), "a", 0, '{"handle":"a"}', 0, 0, ((1, '{"n":1}'),))
-        ]
+        assert await bench.pending(2) == [PendingTask(2, 1, 0, "a", 0, '{"handle":"a"}', 0, 0, ((1, '{"n":1}'),))]
         assert await bench.keys_pending(1) == ["b", "c"]
         assert (await bench.job()).steps[1] == StepCounts(
             1, "fetch", 3, True, 1, 0, 0, (LabelCount(Outcome.SUCCEEDED, "found", 1),), NOW
@@ -135,6 +134,29 @@ class TestApply:
         assert found["a"].records[0].result_json == "1"
         assert found["b"].records == ()
         assert (await bench.job()).steps[1].succeeded == 2
+
+    async def test_columns_count_as_reports_do(self, bench: Bench) -> None:
+        await bench.apply(succeeded(1, 1, result_json="1"))
+        batch = [succeeded(1, item, result_json='"ünï\\u0000"', folder="f") for item in (1, 2, 3, 3, 99)]
+        columns = [Completed.of(batch), Completed.of([succeeded(77, 1)])]
+        applied = await bench.store.write(
+            lambda tx: reports.apply(tx, JOB, 1, bench.definition, [], NOW, factories.no_jitter(), columns)
+        )
+        assert Counter(applied.superseded) == Counter(
+            TaskRef(*ref) for ref in [(1, 1, 0), (1, 3, 0), (1, 99, 0), (77, 1, 0)]
+        )
+        found = await bench.items()
+        assert [found[key].records[0].result_json for key in "abc"] == ["1", '"ünï\\u0000"', '"ünï\\u0000"']
+        [record] = found["b"].records
+        assert (record.start_time, record.end_time, record.folder) == (NOW, NOW + 1, "f")
+        assert (await bench.job()).steps[1].succeeded == 3
+
+    async def test_a_step_that_gives_many_may_come_in_columns(self, bench: Bench) -> None:
+        columns = [Completed.of([succeeded(0, 0)])]
+        await bench.store.write(
+            lambda tx: reports.apply(tx, JOB, 1, bench.definition, [], NOW, factories.no_jitter(), columns)
+        )
+        assert await bench.ended() == {0}
 
     async def test_a_batch_that_does_not_count_at_all_takes_no_revision(self, bench: Bench) -> None:
         before = bench.store.revision

@@ -6,16 +6,41 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from grpc import aio
 
+from milepost.common.wire.runner import page_to_proto
+from milepost.core.model import PendingTask
 from milepost.v1 import runner_service_pb2 as pb
 from milepost.v1.runner_service_pb2_grpc import RunnerServiceServicer, add_RunnerServiceServicer_to_server
 
 DEADLINE = 30.0
 MARK = "MILEPOST_RUN"
+
+
+def pending_task(item: int, step: int = 0, key: str = "", **values: Any) -> PendingTask:
+    return PendingTask(step, item, 0, key, 0, "", 0, 0)._replace(**values)
+
+
+def reports_of(batch: pb.Batch) -> list[pb.Report]:
+    """All of it as reports, those in columns too."""
+    completed = [
+        pb.Report(
+            task=pb.TaskRef(step=alike.step, item=item, epoch=alike.epoch),
+            kind=alike.kind,
+            label=alike.label,
+            result_json=alike.results_json[index],
+            start_us=alike.start_us[index],
+            end_us=alike.end_us[index],
+            folder=alike.folders[index] if alike.folders else "",
+        )
+        for alike in batch.completed
+        for index, item in enumerate(alike.items)
+    ]
+    return [*completed, *batch.reports]
 
 
 class FakeDaemon(RunnerServiceServicer):
@@ -83,8 +108,9 @@ class FakeDaemon(RunnerServiceServicer):
     def send(self, **message: Any) -> None:
         self._out.put_nowait(pb.AttachResponse(**message))
 
-    def hand_out(self, tasks: Iterable[pb.Task]) -> None:
-        self.send(page=pb.Page(tasks=tasks))
+    def hand_out(self, tasks: Iterable[PendingTask]) -> None:
+        for _, of_step in groupby(tasks, lambda task: task.step):
+            self.send(page=page_to_proto(list(of_step)))
 
     def desire(self, state: pb.DesiredState.ValueType, reason: str = "", *, finished: bool = False) -> int:
         """Gives the revision of what is desired from now on."""
@@ -96,7 +122,7 @@ class FakeDaemon(RunnerServiceServicer):
 
     @property
     def reports(self) -> list[pb.Report]:
-        return [report for _, batch in sorted(self.batches.items()) for report in batch.reports]
+        return [report for _, batch in sorted(self.batches.items()) for report in reports_of(batch)]
 
     @property
     def children(self) -> list[pb.Child]:

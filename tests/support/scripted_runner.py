@@ -9,7 +9,7 @@ from grpc import aio
 
 from milepost.common.wire import runner as wire
 from milepost.core.definition import PipelineDefinition
-from milepost.core.model import JobState, TaskRef
+from milepost.core.model import JobState, PendingTask, TaskRef
 from milepost.daemon.dispatch import token_hash
 from milepost.daemon.store import runs
 from milepost.v1 import runner_service_pb2 as pb
@@ -35,7 +35,7 @@ class ScriptedRunner:
     def __init__(self, stream: Any) -> None:  # Any: gRPC's own type has no place for the stub's
         self._stream = stream
         self.welcome = pb.Welcome()
-        self.tasks: list[pb.Task] = []
+        self.tasks: list[PendingTask] = []
 
     async def say(self, **message: Any) -> None:
         await self._stream.write(pb.AttachRequest(**message))
@@ -48,19 +48,19 @@ class ScriptedRunner:
         while True:
             message = await self._stream.read()
             assert isinstance(message, pb.AttachResponse), "the daemon closed the stream"
-            self.tasks.extend(message.page.tasks)
+            self.tasks.extend(wire.tasks_from_proto(message.page))
             if condition(message):
                 return message
 
     async def acknowledged(self, sequence: int) -> pb.Ack:
         return (await self.until(lambda message: message.ack.sequence >= sequence)).ack
 
-    async def handed_out(self, step: int, items: Iterable[int]) -> dict[int, pb.Task]:
+    async def handed_out(self, step: int, items: Iterable[int]) -> dict[int, PendingTask]:
         """The tasks of this step, when all these items have come."""
         wanted = set(items)
         found = {task.item: task for task in self.tasks if task.step == step}
         while not wanted <= set(found):
-            await self.until(lambda message: message.page.tasks)
+            await self.until(lambda message: message.page.items)
             found = {task.item: task for task in self.tasks if task.step == step}
         return found
 

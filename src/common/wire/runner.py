@@ -1,9 +1,10 @@
 """Between the runner protocol's messages and the model. What comes from a runner is checked by what applies it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from milepost.common.wire.times import LAST_TIME, MICROSECONDS
-from milepost.core.model import Child, Failure, PendingTask, Report, ReportKind, TaskRef
+from milepost.core.errors import Code, MilepostError
+from milepost.core.model import Child, Completed, Failure, PendingTask, Report, ReportKind, TaskRef
 from milepost.core.retry import bounded_retry_after
 from milepost.v1 import runner_service_pb2 as pb
 
@@ -14,6 +15,7 @@ _KINDS = {
     pb.REPORT_KIND_LOST: ReportKind.LOST,
     pb.REPORT_KIND_RETURNED: ReportKind.RETURNED,
 }
+_COMPLETED = (pb.REPORT_KIND_SUCCEEDED, pb.REPORT_KIND_SKIPPED)
 #: What ended the attempt, or its worker, is said.
 _EXPLAINED = (pb.REPORT_KIND_FAILED, pb.REPORT_KIND_LOST)
 _MICROSECOND = 1e-6
@@ -65,19 +67,75 @@ def _time(microseconds: int) -> float:
     return LAST_TIME if microseconds > 0 else 0.0
 
 
-def page_to_proto(tasks: Iterable[PendingTask]) -> pb.Page:
-    # Field by field is half the price of keywords, and there are thousands a second.
-    page = pb.Page()
-    for task in tasks:
-        message = page.tasks.add()
-        message.step, message.item, message.epoch = task.ref
-        message.key = task.key
-        message.position = task.position
-        message.payload_json = task.payload_json
-        message.attempts_used = task.attempts_used
-        message.lost = task.lost
-        if task.saved_json:
-            message.saved_json = task.saved_json
-        for step, result in task.previous:
-            message.previous.add(step=step, result_json=result)
-    return page
+def completed_from_proto(completed: pb.Completed) -> Completed:
+    """Raises MilepostError(INVALID_ARGUMENT) for another kind, and for columns that differ in length."""
+    items = list(completed.items)
+    columns = completed.results_json, completed.start_us, completed.end_us, completed.folders or items
+    if completed.kind not in _COMPLETED or any(len(column) != len(items) for column in columns) or not items:
+        raise MilepostError(Code.INVALID_ARGUMENT, "A runner sent a group of completed tasks that makes no sense.")
+    return Completed(
+        completed.step,
+        completed.epoch,
+        _KINDS[completed.kind],
+        completed.label,
+        items,
+        list(completed.results_json),
+        _times(completed.start_us),
+        _times(completed.end_us),
+        list(completed.folders) or [""] * len(items),
+    )
+
+
+def reported(batch: pb.Batch) -> Iterator[pb.TaskRef]:
+    """Every task that the batch has the end of."""
+    for alike in batch.completed:
+        for item in alike.items:
+            yield pb.TaskRef(step=alike.step, item=item, epoch=alike.epoch)
+    for report in batch.reports:
+        yield report.task
+
+
+def _times(microseconds: Sequence[int]) -> list[float]:
+    if min(microseconds) >= 0 and max(microseconds) <= _LAST_TIME_US:
+        return [one * _MICROSECOND for one in microseconds]
+    return [_time(one) for one in microseconds]
+
+
+def page_to_proto(tasks: Sequence[PendingTask]) -> pb.Page:
+    """`tasks`: of one step, at least one."""
+    steps, items, epochs, keys, positions, payloads, *_ = zip(*tasks, strict=True)
+    histories = [
+        pb.History(
+            index=index,
+            attempts_used=task.attempts_used,
+            lost=task.lost,
+            previous=[pb.Previous(step=step, result_json=result) for step, result in task.previous],
+            saved_json=task.saved_json,
+        )
+        for index, task in enumerate(tasks)
+        if task.attempts_used or task.lost or task.previous or task.saved_json
+    ]
+    return pb.Page(
+        step=steps[0],
+        items=items,
+        epochs=epochs,
+        keys=keys,
+        positions=positions,
+        payloads_json=payloads,
+        histories=histories,
+    )
+
+
+def tasks_from_proto(page: pb.Page) -> list[PendingTask]:
+    tasks = [
+        PendingTask(page.step, *row, 0, 0)
+        for row in zip(page.items, page.epochs, page.keys, page.positions, page.payloads_json, strict=True)
+    ]
+    for history in page.histories:
+        tasks[history.index] = tasks[history.index]._replace(
+            attempts_used=history.attempts_used,
+            lost=history.lost,
+            previous=tuple((earlier.step, earlier.result_json) for earlier in history.previous),
+            saved_json=history.saved_json,
+        )
+    return tasks

@@ -1,13 +1,14 @@
 """What runners report becomes durable: the record, the item's place in the line, children, counters, all at once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from milepost.core import retry
-from milepost.core.definition import PipelineDefinition
-from milepost.core.model import Failure, ItemState, Outcome, Report, ReportKind, TaskRef
-from milepost.daemon.store import children, counters, rows
+from milepost.core.definition import Gives, PipelineDefinition
+from milepost.core.model import Completed, Failure, ItemState, Outcome, Report, ReportKind, TaskRef
+from milepost.daemon.store import children, counters, rows, saved
 from milepost.daemon.store.counters import Deltas
 from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
@@ -35,9 +36,10 @@ def apply(
     job_id: str,
     run_number: int,
     definition: PipelineDefinition,
-    reports: Sequence[Report],
+    reports: Iterable[Report],
     now: float,
     jitter: Callable[[TaskRef], float],
+    completed: Iterable[Completed] = (),
 ) -> Applied:
     """Applies each report whose item still stands at its step with its epoch; the others change nothing.
 
@@ -46,33 +48,16 @@ def apply(
     """
     sequence = rows.sequence_of(tx.connection, job_id)
     batch = _Batch(tx, sequence, run_number, definition, now, jitter)
-    completed: dict[int, list[Report]] = defaultdict(list)
-    others = []
-    seen: set[TaskRef] = set()
-    for report in reports:
-        known = _checked(definition, report)
-        if known is None or report.ref in seen:
-            batch.superseded.append(report.ref)
-            continue
-        seen.add(report.ref)
-        if known.label:
-            known = batch.labelled(known)
-        if known.kind in _OUTCOMES:
-            completed[known.ref.step].append(known)
-        else:
-            others.append(known)
+    groups, others = batch.sort_out(reports, completed)
     # An item passes the steps in their order, also within one batch.
-    for step in sorted(completed):
-        batch.complete(step, completed[step])
+    for group in sorted(groups, key=lambda group: group.step):
+        batch.complete(group)
     for report in others:
-        batch.interrupt(report)
+        batch.end(report)
     batch.forget_saved()
-    if len(batch.superseded) < len(reports):
+    if batch.has_counted:
         counters.add(tx, job_id, sequence, definition, batch.deltas, now)
-    return Applied(
-        superseded=tuple(batch.superseded),
-        failed_root=batch.failed_root,
-    )
+    return Applied(superseded=tuple(batch.superseded), failed_root=batch.failed_root)
 
 
 def _checked(definition: PipelineDefinition, report: Report) -> Report | None:
@@ -96,48 +81,68 @@ class _Batch:
     now: float
     jitter: Callable[[TaskRef], float]
     deltas: Deltas = field(default_factory=Deltas)
+    has_counted: bool = False
     superseded: list[TaskRef] = field(default_factory=list)
-    ended: list[TaskRef] = field(default_factory=list)
+    #: Tasks that ended for good: (step, items).
+    ended: list[tuple[int, Sequence[int]]] = field(default_factory=list)
     failed_root: Failure | None = None
     labels: dict[int, set[str]] = field(default_factory=dict)
 
-    def labelled(self, report: Report) -> Report:
-        """With the label that it is counted under."""
-        step = report.ref.step
-        if step not in self.labels:
-            self.labels[step] = {row["label"] for row in self.tx.execute(_QUERIES.labels, (self.sequence, step))}
-        known = self.labels[step]
-        if report.label not in known and len(known) >= MAX_LABELS:
-            return report._replace(label=OTHER)
-        known.add(report.label)
-        return report
+    def sort_out(
+        self, reports: Iterable[Report], completed: Iterable[Completed]
+    ) -> tuple[list[Completed], list[Report]]:
+        """What is recorded together, and what must be looked at one by one."""
+        groups = [group for group in completed if self._gives_one(group.step)]
+        told = (group.reports() for group in completed if not self._gives_one(group.step))
+        alike: dict[tuple[int, int, ReportKind, str], list[Report]] = defaultdict(list)
+        others: list[Report] = []
+        for report in chain(reports, *told):
+            known = _checked(self.definition, report)
+            if known is None:
+                self.superseded.append(report.ref)
+            elif known.kind in _OUTCOMES and self._gives_one(known.ref.step):
+                alike[known.ref.step, known.ref.epoch, known.kind, known.label].append(known)
+            else:
+                others.append(known)
+        return [*groups, *map(Completed.of, alike.values())], others
 
-    def complete(self, step: int, reports: list[Report]) -> None:
-        """Records what succeeded or was skipped at one step: all together, or one by one when one does not count."""
+    def _gives_one(self, step: int) -> bool:
+        return 0 <= step < len(self.definition.steps) and self.definition.steps[step].gives is Gives.ONE
+
+    def complete(self, group: Completed) -> bool:
+        """Whether any of them counts."""
+        group = replace(group, label=self._counted_label(group.step, group.label))
         self.tx.execute("SAVEPOINT together")
-        if self._record(step, reports) == 2 * len(reports):
-            counted = reports
-        else:
+        if not self._record(group):
             self.tx.execute("ROLLBACK TO together")
-            counted = []
-            for report in reports:
-                if self._record(step, [report]) == 2:
-                    counted.append(report)
-                else:
-                    self.superseded.append(report.ref)
+            counting = self._counting(group)
+            if not counting:
+                self.tx.execute("RELEASE together")
+                return False
+            group = Completed.of(counting)
+            self._record(group)
         self.tx.execute("RELEASE together")
-        if counted:
-            self._count(step, counted)
+        self.has_counted = True
+        self.deltas.records[group.step, _OUTCOMES[group.kind], group.label] += len(group.items)
+        self.deltas.started(group.step, min(group.start_times))
+        self.ended.append((group.step, group.items))
+        return True
 
-    def interrupt(self, report: Report) -> None:
-        """A task that did not complete: it failed, was lost under its worker, or was given back."""
+    def end(self, report: Report) -> None:
+        """A task that gives many, or one that did not complete: it failed, was lost under its worker, or given back."""
+        if report.kind in _OUTCOMES:
+            if self.complete(Completed.of([report])):
+                self._give(report)
+            return
         ref = report.ref
         row = self.tx.execute(_QUERIES.standing, (self.sequence, ref.item, ref.step, ref.epoch)).fetchone()
         if row is None:
             self.superseded.append(ref)
             return
+        self.has_counted = True
         if report.kind is ReportKind.RETURNED:
             return
+        report = report._replace(label=self._counted_label(ref.step, report.label))
         self.deltas.started(ref.step, report.start_time)
         if report.kind is ReportKind.LOST:
             self._lose(report, row["key"], row["attempts_used"], row["lost"] + 1)
@@ -146,32 +151,56 @@ class _Batch:
 
     def forget_saved(self) -> None:
         """A task that ended leaves no state behind."""
-        if self.ended and self.tx.execute(_QUERIES.has_saved, (self.sequence,)).fetchone()[0]:
-            self.tx.executemany(_QUERIES.forget_saved, [(self.sequence, ref.step, ref.item) for ref in self.ended])
+        if self.ended and saved.any_of(self.tx.connection, self.sequence):
+            for step, items in self.ended:
+                saved.forget(self.tx, self.sequence, step, items)
 
-    def _record(self, step: int, reports: list[Report]) -> int:
-        """Rows changed: two for each report that counts."""
-        rows_changed = self.tx.executemany(_QUERIES.record, [self._row(report) for report in reports]).rowcount
-        alike: dict[tuple[ReportKind, str, int], list[int]] = defaultdict(list)
-        for report in reports:
-            alike[report.kind, report.label, report.ref.epoch].append(report.ref.item)
-        for (kind, label, epoch), items in alike.items():
-            rows_changed += self._move(step, kind, label, epoch, items)
-        return rows_changed
+    def _counted_label(self, step: int, label: str) -> str:
+        if not label:
+            return label
+        if step not in self.labels:
+            self.labels[step] = {row["label"] for row in self.tx.execute(_QUERIES.labels, (self.sequence, step))}
+        known = self.labels[step]
+        if label not in known and len(known) >= MAX_LABELS:
+            return OTHER
+        known.add(label)
+        return label
 
-    def _move(self, step: int, kind: ReportKind, label: str, epoch: int, items: list[int]) -> int:
-        """Items that leave the step in the same way, in one statement; returns how many of them stood there."""
-        following = self.definition.next_step(step) if kind is ReportKind.SUCCEEDED else None
-        state = ItemState.PENDING if following is not None else ItemState(kind)
-        place = {"job": self.sequence, "step": step, "epoch": epoch, "items": rows.dump(items)}
-        onward = {"next_step": step if following is None else following, "state": state.value, "label": label}
-        return self.tx.execute(_QUERIES.move, place | onward).rowcount
-
-    def _row(self, report: Report, failure: Failure | None = None) -> tuple[str | float | None, ...]:
-        ref = report.ref
-        # `.value`: SQLite takes a plain str at once, and looks for an adapter for anything else.
+    def _record(self, group: Completed) -> bool:
+        """Whether all of them counted. When not, what was written is to be undone."""
+        place = {"job": self.sequence, "step": group.step, "epoch": group.epoch, "label": group.label}
+        columns = group.items, group.results_json, group.start_times, group.end_times, group.folders
+        tasks = rows.dump(list(zip(*columns, strict=True)))
+        new = {"tasks": tasks, "outcome": group.kind.value, "run": self.run, "revision": self.tx.revision}
+        following = self.definition.next_step(group.step) if group.kind is ReportKind.SUCCEEDED else None
+        onward = {
+            "items": rows.dump(group.items),
+            "next_step": group.step if following is None else following,
+            "state": group.kind.value if following is None else ItemState.PENDING.value,
+        }
         return (
-            Outcome.FAILED.value if failure else report.kind.value,
+            len(set(group.items)) == len(group.items)
+            and self.tx.execute(_QUERIES.record_alike, place | new).rowcount == len(group.items)
+            and self.tx.execute(_QUERIES.move, place | onward).rowcount == len(group.items)
+        )
+
+    def _counting(self, group: Completed) -> list[Report]:
+        """Those that count, each once; the others are superseded."""
+        place = {"job": self.sequence, "step": group.step, "epoch": group.epoch, "items": rows.dump(group.items)}
+        standing = {row["id"] for row in self.tx.execute(_QUERIES.standing_alike, place)}
+        counting = []
+        for report in group.reports():
+            if report.ref.item in standing:
+                standing.remove(report.ref.item)
+                counting.append(report)
+            else:
+                self.superseded.append(report.ref)
+        return counting
+
+    def _row(self, report: Report, failure: Failure) -> tuple[str | float | None, ...]:
+        ref = report.ref
+        return (
+            Outcome.FAILED.value,
             report.label,
             report.result_json,
             self.run,
@@ -186,16 +215,13 @@ class _Batch:
             ref.epoch,
         )
 
-    def _count(self, step: int, reports: list[Report]) -> None:
-        shape = self.definition.steps[step]
-        for report in reports:
-            self.deltas.records[step, _OUTCOMES[report.kind], report.label] += 1
-            if shape.enumerates:
-                self._end_enumeration(report)
-            elif shape.feeds is not None and (report.children or report.ref.epoch > 0):
-                self._expand(report)
-        self.deltas.started(step, min(report.start_time for report in reports))
-        self.ended += [report.ref for report in reports]
+    def _give(self, report: Report) -> None:
+        """What the task gave, besides the chunks that came before."""
+        shape = self.definition.steps[report.ref.step]
+        if shape.enumerates:
+            self._end_enumeration(report)
+        elif shape.feeds is not None and (report.children or report.ref.epoch > 0):
+            self._expand(report)
 
     def _end_enumeration(self, report: Report) -> None:
         """The children came before, in chunks; where there are more, an enumeration before this one gave them."""
@@ -258,6 +284,6 @@ class _Batch:
         self.tx.execute(_QUERIES.record, self._row(report, failure))
         self.tx.execute(_QUERIES.give_up, (report.label, attempts_used, self.sequence, ref.item))
         self.deltas.records[ref.step, Outcome.FAILED, report.label] += 1
-        self.ended.append(ref)
+        self.ended.append((ref.step, (ref.item,)))
         if ref.item == ROOT:
             self.failed_root = failure

@@ -3,10 +3,11 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import starmap
 
 from milepost.core.definition import PipelineDefinition
 from milepost.core.model import PendingTask, TaskRef
-from milepost.daemon.store import rows
+from milepost.daemon.store import rows, saved
 from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
 
@@ -22,25 +23,29 @@ def pending(
     """
     sequence = rows.sequence_of(db, job_id)
     place = {"job": sequence, "step": step, "after": after_item, "limit": limit}
-    found = db.execute(_QUERIES.pending, place).fetchall()
-    previous: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    if earlier := definition.steps_before(step):
-        wanted = {"job": sequence, "steps": rows.dump(earlier), "items": rows.dump([row["id"] for row in found])}
-        for row in db.execute(_QUERIES.results_before, wanted).fetchall():
-            previous[row["item"]].append((row["step"], row["result_json"]))
+    cursor = db.cursor()
+    cursor.row_factory = None  # plain tuples: there are thousands a second
+    found = list(starmap(PendingTask, cursor.execute(_QUERIES.pending, place)))
+    earlier = definition.steps_before(step)
+    if not found or not (earlier or saved.any_of(db, sequence)):
+        return found
+    items = [task.item for task in found]
+    previous = _results_before(db, sequence, earlier, items)
+    states = saved.states(db, sequence, step, items)
     return [
-        PendingTask(
-            ref=TaskRef(step, row["id"], row["epoch"]),
-            key=row["key"],
-            position=row["position"],
-            payload_json=row["payload_json"],
-            attempts_used=row["attempts_used"],
-            lost=row["lost"],
-            previous=tuple(previous.get(row["id"], ())),
-            saved_json=row["saved_json"] or "",
-        )
-        for row in found
+        task._replace(previous=tuple(previous.get(task.item, ())), saved_json=states.get(task.item, ""))
+        for task in found
     ]
+
+
+def _results_before(
+    db: sqlite3.Connection, sequence: int, steps: list[int], items: list[int]
+) -> dict[int, list[tuple[int, str]]]:
+    results: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    wanted = {"job": sequence, "steps": rows.dump(steps), "items": rows.dump(items)}
+    for row in db.execute(_QUERIES.results_before, wanted).fetchall():
+        results[row["item"]].append((row["step"], row["result_json"]))
+    return results
 
 
 def pending_steps(db: sqlite3.Connection, job_id: str) -> list[int]:

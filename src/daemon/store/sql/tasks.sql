@@ -1,12 +1,10 @@
 -- name: pending
-SELECT item.id, item.epoch, item.key, item.position, item.payload_json, item.attempts_used, item.lost,
-    saved.state_json AS saved_json
+SELECT :step, id, epoch, key, position, payload_json, attempts_used, lost
 FROM item INDEXED BY item_standing
-    LEFT JOIN saved ON saved.job = item.job AND saved.step = item.step AND saved.item = item.id
-WHERE item.job = :job AND item.step = :step AND item.state = 'PENDING' AND item.id > :after
+WHERE job = :job AND step = :step AND state = 'PENDING' AND id > :after
     -- All of them are of one line; named, the index gives them in their order.
-    AND item.line = (SELECT line FROM item WHERE job = :job AND step = :step AND state = 'PENDING' LIMIT 1)
-ORDER BY item.id LIMIT :limit;
+    AND line = (SELECT line FROM item WHERE job = :job AND step = :step AND state = 'PENDING' LIMIT 1)
+ORDER BY id LIMIT :limit;
 
 -- name: results_before
 SELECT task.item, task.step, task.result_json
