@@ -17,13 +17,14 @@ from milepost.cli.targets import list_jobs
 from milepost.cli.text import Cell, state_cell
 from milepost.common.client import Client, Disconnected
 from milepost.common.text import safe, seconds_words
-from milepost.common.words import processed_words, state_name, stuck_since, unix_seconds
+from milepost.common.words import concern_of, processed_words, unix_seconds
+from milepost.core.attention import NEEDS_SOMEONE, Concern
 from milepost.v1 import job_pb2
 
 LAST_LOOK = "last-look"
 MOST = 10
+_PAUSED = "state = PAUSED"
 _HEADS = ["ID", "STATE", "PROCESSED", "WHEN", "NAME"]
-_NEEDY = "state = WAITING OR state = FAILED OR state = PAUSED OR finding = stuck OR (state = COMPLETED AND failed > 0)"
 
 
 async def overview(context: Context) -> Exit:
@@ -31,15 +32,16 @@ async def overview(context: Context) -> Exit:
     before = _read(file)
     async with context.client() as client:
         changed, token = await _changed_since(client, before)
-        needy = [job async for job in list_jobs(client, _NEEDY, MOST)]
+        needy = [job async for job in list_jobs(client, NEEDS_SOMEONE, MOST + 1)]
+        paused = [job async for job in list_jobs(client, _PAUSED, MOST + 1)]
     _write(file, token)
     if context.json:
         context.out_json({"changed": [document(job) for job in changed], "needs_you": [document(job) for job in needy]})
         return Exit.DONE
-    if not changed and not needy:
-        nothing = "Nothing has changed since you last looked, and nothing needs you."
-        context.out(nothing if before else context.as_called(_WELCOME))
-        return Exit.DONE
+    if before and not changed and not needy:
+        context.out("Nothing has changed since you last looked, and nothing needs you.")
+    elif not changed and not needy:
+        context.out(context.as_called(_WELCOME))
     told_below = {job.id for job in needy}
     others = [job for job in changed if job.id not in told_below]
     if others:
@@ -48,6 +50,9 @@ async def overview(context: Context) -> Exit:
         if others:
             context.out("")
         _out_section(context, "Needs you", needy, with_advice=True)
+    if paused:
+        number = "1 job is" if len(paused) == 1 else f"{_counted(paused)} jobs are"
+        context.out(context.as_called(f"{number} paused: milepost ls {_PAUSED}"))
     return Exit.DONE
 
 
@@ -85,7 +90,12 @@ def _out_section(context: Context, title: str, jobs: list[job_pb2.Job], *, with_
     else:
         context.out_table(_HEADS, rows)
     if len(jobs) > MOST:
-        context.out(f"and {len(jobs) - MOST} more: milepost ls")
+        which = f" '{NEEDS_SOMEONE}'" if with_advice else ""
+        context.out(context.as_called(f"and more: milepost ls{which}"))
+
+
+def _counted(jobs: list[job_pb2.Job]) -> str:
+    return str(len(jobs)) if len(jobs) <= MOST else f"More than {MOST}"
 
 
 def _row(job: job_pb2.Job, now: float) -> list[Cell | str]:
@@ -95,15 +105,15 @@ def _row(job: job_pb2.Job, now: float) -> list[Cell | str]:
 
 def advice(job: job_pb2.Job) -> str:
     """The one thing a person most likely wants to do about it."""
-    match state_name(job):
-        case "COMPLETED":
+    match concern_of(job):
+        case Concern.FAILED_ITEMS:
             return f"milepost retry {job.id}"
-        case _ if stuck_since(job) is not None:
-            return f"milepost show {job.id}"
-        case "WAITING":
-            return safe(job.reason.remedy) or f"milepost show {job.id}"
-        case _:
+        case Concern.FAILED:
             return f"milepost resume {job.id}"
+        case Concern.WAITING if job.reason.remedy:
+            return safe(job.reason.remedy)
+        case _:
+            return f"milepost show {job.id}"
 
 
 def _read(file: Path) -> str:

@@ -127,11 +127,14 @@ def state_cell(job: "job_pb2.Job", now: float | None = None) -> Cell:
 
     With `now` (Unix seconds) it says since when it is stuck.
     """
-    from milepost.common.words import state_name, stuck_since  # protobuf is there as soon as there is a document
+    # Protobuf is there as soon as there is a document.
+    from milepost.common.words import concern_of, state_name, stuck_since
+    from milepost.core.attention import Concern
 
-    name, since = state_name(job), stuck_since(job)
-    if since is not None:
-        return Cell(f"! {name}, stuck" + (f" {seconds_words(now - since)}" if now is not None else ""), "yellow")
-    if name == "COMPLETED" and job.counts.failed:
-        return Cell("! COMPLETED", "yellow")
+    name, needs = state_name(job), concern_of(job)
+    if needs is Concern.STUCK:
+        since = stuck_since(job)
+        return Cell(f"! {name}, stuck" + (f" {seconds_words(now - since)}" if now and since else ""), "yellow")
+    if needs is Concern.FAILED_ITEMS:
+        return Cell(f"! {name}", "yellow")
     return Cell(f"{STATE_GLYPHS.get(name, '·')} {name}", _STATE_COLOURS.get(name, "dim"))

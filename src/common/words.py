@@ -6,11 +6,22 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from milepost.common.text import safe, seconds_words
+from milepost.common.wire.enums import FINDING_KINDS, JOB_STATES
+from milepost.core.attention import Concern, concern
+from milepost.core.model import JobState
 from milepost.v1 import job_pb2
 
 
 def state_name(job: job_pb2.Job) -> str:
     return job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
+
+
+def concern_of(job: job_pb2.Job) -> Concern | None:
+    """Why it needs someone; a state of a newer daemon does."""
+    findings = {finding.kind for finding in job.findings}
+    kinds = [kind for kind, number in FINDING_KINDS.items() if number in findings]
+    state = next((state for state, number in JOB_STATES.items() if number == job.state), JobState.WAITING)
+    return concern(state, kinds, job.counts.failed)
 
 
 def stuck_since(job: job_pb2.Job) -> float | None:

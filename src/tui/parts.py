@@ -37,10 +37,11 @@ CHIPS: Sequence[Status] = (
     Status.WAITING,
     Status.SCHEDULED,
 )
-#: What a chip stands for beside its own status: what is on its way there.
+#: What a chip stands for beside its own status: what is on its way there, or there but for items that failed.
 ALSO: Mapping[Status, frozenset[Status]] = {
     Status.PAUSED: frozenset({Status.PAUSING}),
     Status.CANCELLED: frozenset({Status.CANCELLING}),
+    Status.COMPLETED: frozenset({Status.FAILED_ITEMS}),
 }
 WIDE = 100
 _BOLD = Style(bold=True)
@@ -161,7 +162,7 @@ def why_empty(link: Link, store: JobStore, view: JobView, wrong: str) -> str:
     if wrong:
         return f"{safe_lines(wrong)}\n\nEsc clears the filter."
     if view.statuses == frozenset(ATTENTION) and not view.filter_text:
-        return "Nothing needs you: no job is stuck, waits or has failed.\n\nEsc shows all jobs."
+        return "Nothing needs you: no job is stuck or waits, and nothing has failed.\n\nEsc shows all jobs."
     if view.narrows:
         return "No job matches.\n\nEsc clears the filter."
     return (

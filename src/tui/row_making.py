@@ -2,6 +2,7 @@
 
 from milepost.common.filter import fold
 from milepost.common.wire.enums import FINDING_KINDS, JOB_STATES
+from milepost.core.attention import Concern, concern
 from milepost.core.model import FindingKind, JobState
 from milepost.tui.rows import NO_ETA, JobRow
 from milepost.tui.status import RANKS, Status
@@ -10,8 +11,10 @@ from milepost.v1 import job_pb2
 #: Later than any time a job can have, in Unix seconds.
 _FAR = 1e11
 _NOTHING: frozenset[FindingKind] = frozenset()
+#: Unknown states of a newer daemon look WAITING: a person should look what it is.
 _STATES = {number: state for state, number in JOB_STATES.items()}
-_STATUSES = {number: Status(state.value) for state, number in JOB_STATES.items()}
+_STATUSES = {state: Status(state.value) for state in JobState}
+_CONCERNS = {needs: Status(needs.value) for needs in Concern}
 _FINDING_KINDS = {number: kind for kind, number in FINDING_KINDS.items()}
 
 
@@ -19,7 +22,8 @@ def row_for(job: job_pb2.Job) -> JobRow:
     counts, progress, created, active = job.counts, job.progress, job.create_time, job.activity_time
     name = job.name
     findings = frozenset(_FINDING_KINDS.get(one.kind, FindingKind.AT_RISK) for one in job.findings) or _NOTHING
-    status = _status(job.state, findings)
+    state = _STATES.get(job.state, JobState.WAITING)
+    status = _status(state, findings, counts.failed)
     create_time = created.seconds + created.nanos / 1e9
     return JobRow(
         job=job,
@@ -32,7 +36,7 @@ def row_for(job: job_pb2.Job) -> JobRow:
         id=job.id,
         name=name,
         folded_name=fold(name),
-        state=_STATES.get(job.state, JobState.WAITING),
+        state=state,
         pipeline=job.pipeline,
         queue=job.queue,
         labels=job.labels,
@@ -48,7 +52,6 @@ def row_for(job: job_pb2.Job) -> JobRow:
     )
 
 
-def _status(state: job_pb2.JobState.ValueType, findings: frozenset[FindingKind]) -> Status:
-    """Unknown states of a newer daemon look WAITING: a person should look what it is."""
-    status = _STATUSES.get(state, Status.WAITING)
-    return Status.STUCK if status is Status.RUNNING and FindingKind.STUCK in findings else status
+def _status(state: JobState, findings: frozenset[FindingKind], failed: int) -> Status:
+    needs = concern(state, findings, failed)
+    return _STATUSES[state] if needs is None else _CONCERNS[needs]

@@ -8,11 +8,12 @@ from milepost.common.text import STATE_GLYPHS
 
 
 class Status(StrEnum):
-    """The state of a job, but a running one that does not get on is STUCK; in order of attention."""
+    """The state of a job, or what of it needs someone (`core.attention`); in order of attention."""
 
     STUCK = "STUCK"
     WAITING = "WAITING"
     FAILED = "FAILED"
+    FAILED_ITEMS = "FAILED_ITEMS"
     RUNNING = "RUNNING"
     PAUSING = "PAUSING"
     CANCELLING = "CANCELLING"
@@ -24,13 +25,13 @@ class Status(StrEnum):
 
     @property
     def word(self) -> str:
-        return self.value.lower()
+        return "completed" if self is Status.FAILED_ITEMS else self.value.lower()
 
 
 RANKS: Mapping[Status, int] = {status: rank for rank, status in enumerate(Status)}
 
-#: Statuses that a person should look at.
-ATTENTION = (Status.STUCK, Status.WAITING, Status.FAILED)
+#: Statuses that a person should look at: the concerns of `core.attention`.
+ATTENTION = (Status.STUCK, Status.WAITING, Status.FAILED, Status.FAILED_ITEMS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,11 @@ class Glyphs:
 
 
 UNICODE = Glyphs(
-    status={Status.STUCK: "!", **{Status(state): glyph for state, glyph in STATE_GLYPHS.items()}},
+    status={
+        Status.STUCK: "!",
+        Status.FAILED_ITEMS: "!",
+        **{Status(state): glyph for state, glyph in STATE_GLYPHS.items()},
+    },
     done="✓",
     running="▶",
     failed="✗",
@@ -83,6 +88,7 @@ ASCII = Glyphs(
         Status.STUCK: "!",
         Status.WAITING: "?",
         Status.FAILED: "F",
+        Status.FAILED_ITEMS: "!",
         Status.RUNNING: "R",
         Status.PAUSING: "p",
         Status.CANCELLING: "c",

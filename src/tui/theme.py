@@ -146,7 +146,10 @@ def look_of(widget: Widget) -> Look:
 
 
 _NAMES: Mapping[Status, str] = {
-    status: {Status.PAUSING: "paused", Status.CANCELLING: "cancelled"}.get(status, status.word) for status in Status
+    status: {Status.PAUSING: "paused", Status.CANCELLING: "cancelled", Status.FAILED_ITEMS: "amber"}.get(
+        status, status.word
+    )
+    for status in Status
 }
 _BOLD = frozenset({Status.STUCK, Status.FAILED, Status.WAITING})
 

@@ -100,6 +100,9 @@ async def test_watch_tells_each_change_as_a_line(cli: Cli, daemon: RealDaemon, h
     done = await watching.end()
     assert done.code == 0
     assert {document["id"] for document in done.documents} == {held.id}
+    told = (await cli()).out
+    assert "Needs you" not in told  # someone wants it to be paused
+    assert "1 job is paused: milepost ls state = PAUSED" in told
 
 
 async def test_alone_it_tells_what_changed_and_what_needs_you(cli: Cli, completed: job_pb2.Job) -> None:

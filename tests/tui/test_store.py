@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.common.wire.enums import JOB_STATES
+from milepost.core.attention import Concern
 from milepost.core.model import JobState
-from milepost.tui.status import Status
+from milepost.tui.row_making import row_for
+from milepost.tui.status import ATTENTION, Status
 from milepost.tui.store import JobStore
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
@@ -68,7 +70,7 @@ class Model:
 
 def status_word(job: job_pb2.Job) -> str:
     word = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
-    return "STUCK" if word == "RUNNING" and STUCK in job.findings else word
+    return "STUCK" if word in ("RUNNING", "PAUSING", "CANCELLING") and STUCK in job.findings else word
 
 
 @settings(max_examples=100, deadline=None)
@@ -118,3 +120,10 @@ def test_the_time_left_is_that_of_the_last_running_job() -> None:
         job.progress.eta.seconds = seconds
         store.apply(pb.WatchJobsResponse(jobs=[job]))
     assert store.eta == 90
+
+
+def test_what_needs_attention_is_what_the_rule_says() -> None:
+    assert [status.value for status in ATTENTION] == [needs.value for needs in Concern]
+    some = job_pb2.Job(id="j-a", state=JOB_STATES[JobState.COMPLETED], counts=job_pb2.Counts(failed=3))
+    assert row_for(some).status is Status.FAILED_ITEMS
+    assert Status.FAILED_ITEMS.word == "completed"

@@ -394,7 +394,7 @@ class JobsScreen(DetailingScreen):
 
     def action_next_failed(self) -> None:
         self._follow_cursor()
-        line = self.view.next_line(self._rows, (Status.FAILED, Status.STUCK, Status.WAITING))
+        line = self.view.next_line(self._rows, ATTENTION)
         if line is not None:
             self.table.put_cursor(line)
             self.view.move_to(line)

@@ -54,13 +54,7 @@ def _word(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
 
 
 def _word_style(row: JobRow, look: Look) -> Style:
-    return look.stuck if row.status is Status.STUCK else _status_style(row, look)
-
-
-def _status_style(row: JobRow, look: Look) -> Style:
-    if row.status is Status.COMPLETED and row.job.counts.failed:
-        return look.amber
-    return look.statuses[row.status]
+    return look.stuck if row.status is Status.STUCK else look.statuses[row.status]
 
 
 def _id(row: JobRow, look: Look, _: int) -> Sequence[Cell]:
@@ -94,7 +88,7 @@ def _step_cell(group: "Sequence[Step]", row: JobRow, look: Look) -> Cell:
 
 def _bar(row: JobRow, look: Look, width: int) -> Sequence[Cell]:
     full, empty = figures.bar(row.job.progress.percent / 100, width, look.glyphs)
-    return (full, _status_style(row, look)), (empty, look.dim)
+    return (full, look.statuses[row.status]), (empty, look.dim)
 
 
 def _percent(row: JobRow, _: Look, __: int) -> Sequence[Cell]:

@@ -9,7 +9,6 @@ from milepost.common.text import safe, shorten
 from milepost.common.text import width as cells_of
 from milepost.tui.parts import Part
 from milepost.tui.rows import JobRow
-from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets.click_line import ClickLine
 
@@ -50,11 +49,9 @@ def _title(row: JobRow | None, look: Look, room: int) -> Sequence[Part]:
     rule = look.glyphs.rule
     if row is None:
         return [Part(rule * 2, look.dim)]
-    amber = row.status is Status.COMPLETED and row.job.counts.failed
-    style = look.amber if amber else look.statuses[row.status]
     parts = [
         Part(f"{rule} ", look.dim),
-        Part(look.glyphs.status[row.status], style),
+        Part(look.glyphs.status[row.status], look.statuses[row.status]),
         Part(f" {safe(row.job.id)} ", look.strong),
     ]
     left = room - sum(cells_of(part.text) for part in parts) - 2
