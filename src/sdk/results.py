@@ -9,7 +9,8 @@ MAX_RESULT_BYTES = 65536
 MAX_LABEL = 64
 
 _decode = json.JSONDecoder().raw_decode
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_make_encoder: Any = getattr(json.encoder, "c_make_encoder", None)  # Any: typeshed does not know it
 
 
 class Outcome:
@@ -59,12 +60,20 @@ def decode(text: str) -> Any:  # Any: a JSON value
 def encode(value: object, what: str = "The result") -> str:
     """JSON text of at most 64 KiB. Raises InvalidResult that names the offending part and what to do."""
     try:
-        text = _encode(value)
+        text = _to_json(value)
         if len(text) * 4 > MAX_RESULT_BYTES or not text.isascii():
             _check_bytes(text, what)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResult(*_offence(value, what, error)) from None
     return text
+
+
+def _to_json(value: object) -> str:
+    """As `_encoder.encode` does it, which at every call makes more than a small result costs."""
+    if _make_encoder is None:
+        return _encoder.encode(value)
+    text = json.encoder.encode_basestring
+    return "".join(_make_encoder({}, _encoder.default, text, None, ":", ",", False, False, False)(value, 0))
 
 
 def _check_bytes(text: str, what: str) -> None:

@@ -116,6 +116,7 @@ class Session:
 
     def _has_ended(self, execution: Execution, row: Row) -> None:
         del self._running[execution.id]
+        execution.handle = None  # whose context holds the execution: in a circle both would wait for the collector
         for stream in self._streams:
             if stream.unfinished:
                 stream.end(execution.tag)
