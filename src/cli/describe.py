@@ -10,10 +10,10 @@ from milepost.common.text import safe, seconds_words, width
 from milepost.common.words import (
     clock_words,
     counts_words,
-    duration_seconds,
     eta_words,
     finding_words,
     outcomes_words,
+    ran_words,
     reason_words,
     state_name,
     unix_seconds,
@@ -48,7 +48,7 @@ def _findings(context: Context, job: job_pb2.Job, now: float) -> list[tuple[str,
 
 
 def _facts(job: job_pb2.Job, now: float) -> list[tuple[str, str]]:
-    facts = [("progress", _progress(job))]
+    facts = [("progress", _progress(job, now))]
     if job.outcomes:
         facts.append(("outcomes", outcomes_words(job.outcomes)))
     if job.HasField("reason") and job.reason.message:
@@ -78,12 +78,12 @@ def _facts(job: job_pb2.Job, now: float) -> list[tuple[str, str]]:
     return facts
 
 
-def _progress(job: job_pb2.Job) -> str:
+def _progress(job: job_pb2.Job, now: float) -> str:
     words = f"{counts_words(job.counts)}, {job.progress.percent:.0f} %"
     if job.progress.rate:
         words += f", {job.progress.rate:.1f}/s, {eta_words(job.progress)} left"
-    elapsed = duration_seconds(job.progress.elapsed)
-    return f"{words}, {seconds_words(elapsed)} running" if elapsed else words
+    ran = ran_words(job, now)
+    return f"{words}, ran {ran}" if ran else words
 
 
 def _lives(job: job_pb2.Job, now: float) -> str:

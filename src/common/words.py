@@ -11,6 +11,9 @@ from milepost.core.attention import Concern, concern
 from milepost.core.model import JobState
 from milepost.v1 import job_pb2
 
+#: Seconds that a job may have stood without that being told.
+_WORTH_TELLING = 2.0
+
 
 def state_name(job: job_pb2.Job) -> str:
     return job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
@@ -73,6 +76,15 @@ def duration_seconds(duration: Duration) -> float:
 
 def unix_seconds(moment: Timestamp) -> float:
     return moment.seconds + moment.nanos / 1e9
+
+
+def ran_words(job: job_pb2.Job, now: float) -> str:
+    """How long it ran; as "12m of 3h 20m" where it did not all the time, as while it was paused. Empty before that."""
+    if not job.HasField("start_time"):
+        return ""
+    ran = duration_seconds(job.progress.elapsed)
+    since = (unix_seconds(job.end_time) if job.HasField("end_time") else now) - unix_seconds(job.start_time)
+    return f"{seconds_words(ran)} of {seconds_words(since)}" if since - ran >= _WORTH_TELLING else seconds_words(ran)
 
 
 def eta_words(progress: job_pb2.Progress) -> str:

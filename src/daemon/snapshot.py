@@ -7,7 +7,7 @@ import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.findings import does_not_get_on
 from milepost.core.lifecycle import Circumstances
 from milepost.core.model import Job, JobState, StepCounts
-from milepost.core.progress import Counts
+from milepost.core.progress import Counts, Span
 from milepost.daemon.circumstances import key_holder, pause_file
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import filters, queue, runs
@@ -43,12 +43,14 @@ class Surroundings:
     """What is known about jobs beside their rows, from the same read.
 
     `places` in the queue, from 1; `run_starts`: Unix seconds since when the open run has been going on; `key_holders`:
-    by ended job, the unfinished one that holds its uniqueness key; `pause_file`: the one for all jobs, if it is there.
+    by ended job, the unfinished one that holds its uniqueness key; `earlier_runs`: of jobs that had several, when the
+    ended ones went on; `pause_file`: the one for all jobs, if it is there.
     """
 
     places: Mapping[str, int]
     run_starts: Mapping[str, float]
     key_holders: Mapping[str, str]
+    earlier_runs: Mapping[str, Sequence[Span]] = field(default_factory=dict)
     pause_file: str | None = None
 
 
@@ -73,6 +75,7 @@ class Snapshots:
             places=queue.places(db) if any_queued else {},
             run_starts=runs.open_since(db),
             key_holders={job.id: holder for job in found if (holder := key_holder(db, job)) is not None},
+            earlier_runs=runs.ended_spans(db, [job.id for job in found if job.run_count > 1]),
             pause_file=pause_file(self._folder),
         )
 
@@ -137,13 +140,15 @@ def _document(job: Job, live: Live, around: Surroundings, folder: str, now: floa
     definition = from_json(job.definition_json)
     counts = progress.step_counts(definition, job.steps, live.in_flight)
     rates = [progress.rate(live.samples.get(step.position, ()), now) for step in job.steps]
+    spans = _run_spans(job, around, now)
     document = pb.Job(
         queue_position=around.places.get(job.id, 0),
         counts=wire.counts(progress.job_counts(definition, counts)),
         outcomes=wire.outcomes(progress.job_outcomes(definition, job.steps)),
         progress=_job_progress(job, definition, counts, rates, around.run_starts.get(job.id), now),
         steps=[
-            _step(step, definition, count, rate) for step, count, rate in zip(job.steps, counts, rates, strict=True)
+            _step(step, definition, count, rate, _elapsed(step, spans, now))
+            for step, count, rate in zip(job.steps, counts, rates, strict=True)
         ],
         activity_time=timestamp(job.activity_time),
         folder=folder,
@@ -241,13 +246,35 @@ def _job_eta(definition: PipelineDefinition, counts: Sequence[Counts], rates: Se
     return remaining / tasks_per_second if known and tasks_per_second > 0 and remaining else None
 
 
-def _step(step: StepCounts, definition: PipelineDefinition, counts: Counts, rate: float) -> pb.Step:
+def _run_spans(job: Job, around: Surroundings, now: float) -> list[Span]:
+    """When a runner worked for the job."""
+    since, started = around.run_starts.get(job.id), job.start_time
+    spans = list(around.earlier_runs.get(job.id, ()))
+    if since is not None:
+        spans.append(Span(since, now))
+    elif not spans and started is not None:
+        spans.append(Span(started, started + job.elapsed))  # its only run
+    return spans
+
+
+def _elapsed(step: StepCounts, spans: Sequence[Span], now: float) -> float | None:
+    if step.start_time is None:
+        return None
+    return progress.seconds_at_work(Span(step.start_time, step.end_time or now), spans)
+
+
+def _step(
+    step: StepCounts, definition: PipelineDefinition, counts: Counts, rate: float, elapsed: float | None
+) -> pb.Step:
     shape = definition.steps[step.position]
+    seconds_left = progress.eta(counts, rate)
     return pb.Step(
         name=step.name,
         position=step.position,
         counts=wire.counts(counts),
-        progress=pb.Progress(percent=progress.percent([counts]), rate=rate, eta=duration(progress.eta(counts, rate))),
+        progress=pb.Progress(
+            percent=progress.percent([counts]), rate=rate, eta=duration(seconds_left), elapsed=duration(elapsed)
+        ),
         outcomes=wire.outcomes(step.labels),
         start_time=timestamp(step.start_time),
         end_time=timestamp(step.end_time),

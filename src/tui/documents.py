@@ -48,12 +48,9 @@ def current_step(job: "Job") -> "Step | None":
     return next((step for step in job.steps if step.counts.in_flight), left[0] if left else None)
 
 
-def step_seconds(step: "Step", until: float) -> float | None:
-    """From its first task to its last, or for as long as that has not ended until then; None before it has started."""
-    if not step.HasField("start_time"):
-        return None
-    end = seconds_of(step.end_time) if step.HasField("end_time") else until
-    return max(0.0, end - seconds_of(step.start_time))
+def step_seconds(step: "Step") -> float | None:
+    """From its first task to its last, or until now, without the pauses of the job; None before it has started."""
+    return seconds_of(step.progress.elapsed) if step.progress.HasField("elapsed") else None
 
 
 def stop_words(job: "Job") -> str:

@@ -346,7 +346,7 @@ class Progress(_message.Message):
 
     @_builtins.property
     def elapsed(self) -> _duration_pb2.Duration:
-        """Time with a runner; time paused is excluded."""
+        """Time with a runner; time paused is excluded. Of a step: from its first task to its last, or until now."""
 
     def __init__(
         self,

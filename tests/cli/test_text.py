@@ -18,7 +18,7 @@ from milepost.cli.items import csv_row, result_document
 from milepost.cli.overview import advice
 from milepost.cli.text import PLAIN, Cell, Paint, below, state_cell, table, table_with_notes
 from milepost.common.text import safe, seconds_words, width
-from milepost.common.words import counts_words, finding_words, outcomes_words, processed_words
+from milepost.common.words import counts_words, finding_words, outcomes_words, processed_words, ran_words
 from milepost.core.errors import Code
 from milepost.v1 import job_pb2
 
@@ -72,6 +72,17 @@ def test_counts() -> None:
     assert counts_words(job_pb2.Counts()) == "nothing processed yet"
     counts = job_pb2.Counts(total=10, upstream=4, total_known=True, processed=6)
     assert counts_words(counts) == "6 of 6 processed"
+
+
+def test_how_long_it_ran_leaves_out_when_it_stood() -> None:
+    paused = job("PAUSED")
+    assert ran_words(paused, 1000.0) == ""
+    paused.start_time.FromSeconds(1000)
+    paused.progress.elapsed.FromSeconds(60)
+    assert ran_words(paused, 1061.0) == "1m"
+    assert ran_words(paused, 1000.0 + 3600) == "1m of 1h"
+    paused.end_time.FromSeconds(1120)
+    assert ran_words(paused, 9999.0) == "1m of 2m"
 
 
 def test_outcomes() -> None:

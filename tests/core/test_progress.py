@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from milepost.core import progress
 from milepost.core.model import LabelCount, Outcome
-from milepost.core.progress import Sample
+from milepost.core.progress import Sample, Span, seconds_at_work
 from tests.core.factories import ALL_DONE, AT_228, BLOG, CREATORS, counts
 
 
@@ -90,3 +90,10 @@ def test_eta_is_unknown_until_something_moves() -> None:
     assert progress.eta(count, 0.0) is None
     assert progress.eta(count, 8.5) == pytest.approx(10.0)
     assert progress.eta(count._replace(total_known=False), 8.5) is None
+
+
+def test_a_pause_is_no_work() -> None:
+    runs = [Span(100.0, 110.0), Span(500.0, 520.0)]
+    assert seconds_at_work(Span(104.0, 515.0), runs) == 6.0 + 15.0
+    assert seconds_at_work(Span(105.0, 109.0), runs) == 4.0
+    assert seconds_at_work(Span(200.0, 300.0), runs) == 0.0

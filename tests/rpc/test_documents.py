@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -9,10 +10,11 @@ from milepost.common.wire import enums
 from milepost.common.wire.times import duration, timestamp, unix_seconds
 from milepost.core.definition import command_pipeline
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Command, InputFile, JobState, Reason, ReportKind, StepCounts, Stop
+from milepost.core.model import Command, InputFile, JobState, Reason, ReportKind, RunEnd, StepCounts, Stop
 from milepost.core.progress import Sample
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.snapshot import Surroundings
+from milepost.daemon.store import runs
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
@@ -106,6 +108,17 @@ async def test_rate_and_eta_come_with_samples_and_a_known_total(daemon: InProces
     # Six remain at four in four seconds or a little more.
     assert after.progress.eta.ToSeconds() >= 6
     assert after.progress.rate == pytest.approx(after.steps[1].progress.rate)
+
+
+async def test_a_step_ran_without_the_pauses_of_its_job(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaaa", state=JobState.PAUSED, queue_time=None, run_count=2)
+    for number, start, end in ((1, 100.0, 110.0), (2, 500.0, 520.0)):
+        await daemon.store.write(partial(runs.insert, run=factories.run(number=number, create_time=start)))
+        await daemon.store.write(partial(runs.close, job_id=job.id, number=number, end=RunEnd.FINISHED, now=end))
+    await daemon.report(job, factories.report(ReportKind.SUCCEEDED, 0, 0, start_time=104.0))
+    [first, *others] = (await daemon.job(job.id)).steps
+    assert first.progress.elapsed.ToSeconds() == 6 + 20
+    assert not any(step.progress.HasField("elapsed") for step in others)
 
 
 async def test_unknown_total_promises_nothing(daemon: InProcessDaemon) -> None:

@@ -102,7 +102,7 @@ async def test_metrics_plot_durations_and_failures(daemon: InProcessDaemon) -> N
 async def test_the_summary_stands_beside_where_there_is_room(daemon: InProcessDaemon) -> None:
     job = await mixed_job(daemon)
     async with shown_detail(daemon, job.id, size=(120, 20)) as shown:
-        await shown.until_seen("cem", "duration", "no usage reported")
+        await shown.until_seen("cem", "ran for", "no usage reported")
         await shown.pilot.resize_terminal(80, 20)
         await shown.until_seen_without("cem", "no usage reported")
 

@@ -38,7 +38,7 @@ def facts(row: JobRow, look: Look, now: float) -> list[Fact]:
     job = row.job
     found: list[Fact] = [
         ("status", f"{look.glyphs.status[row.status]} {row.status.word}", look.statuses[row.status]),
-        ("duration", figures.seconds(documents.seconds_of(job.progress.elapsed)), None),
+        ("ran for", _ran_words(job, now), None),
         ("step", _step_words(job), None),
         ("processed", _processed_words(job), None),
         ("failed", figures.count(job.counts.failed), look.statuses[Status.FAILED] if job.counts.failed else None),
@@ -56,6 +56,12 @@ def facts(row: JobRow, look: Look, now: float) -> list[Fact]:
 
 def _queue_fact(job: "Job") -> list[Fact]:
     return [("queue", f"{plain(job.queue)}, place {job.queue_position}", None)] if job.queue_position else []
+
+
+def _ran_words(job: "Job", now: float) -> str:
+    from milepost.common.words import ran_words  # protobuf is there as soon as there is a document
+
+    return ran_words(job, now) or figures.UNKNOWN
 
 
 def _step_words(job: "Job") -> str:

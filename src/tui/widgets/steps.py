@@ -1,8 +1,8 @@
-"""The tab of steps: a line a step with its counts, how fast it is, and how long it took."""
+"""The tab of steps: a line a step with its counts, how fast it is, and how long it ran, pauses left out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
@@ -27,14 +27,8 @@ if TYPE_CHECKING:
 Drawn = tuple[str, Style | None]
 
 
-class Times(NamedTuple):
-    """Unix seconds. `until`: when a step that has not ended was last going on."""
-
-    now: float
-    until: float
-
-
-Draw = Callable[["Step", Look, Times], Drawn]
+#: The last is the time now, in Unix seconds.
+Draw = Callable[["Step", Look, float], Drawn]
 
 
 @dataclass(frozen=True)
@@ -47,18 +41,18 @@ class Column:
     from_width: int = 0
 
 
-def _processed(step: "Step", _: Look, __: Times) -> Drawn:
+def _processed(step: "Step", _: Look, __: float) -> Drawn:
     counts = step.counts
     more = "" if counts.total_known else "+"
     return f"{figures.count(counts.processed)}/{figures.count(counts.total - counts.upstream)}{more}", None
 
 
-def _percent(step: "Step", _: Look, __: Times) -> Drawn:
+def _percent(step: "Step", _: Look, __: float) -> Drawn:
     return figures.percent(step.progress.percent), None
 
 
 def _number(read: Callable[["Step"], int], status: Status | None = None) -> Draw:
-    def draw(step: "Step", look: Look, __: Times) -> Drawn:
+    def draw(step: "Step", look: Look, __: float) -> Drawn:
         number = read(step)
         style = look.statuses[status] if status else None
         return figures.count(number), style if number else look.dim
@@ -66,21 +60,21 @@ def _number(read: Callable[["Step"], int], status: Status | None = None) -> Draw
     return draw
 
 
-def _rate(step: "Step", look: Look, __: Times) -> Drawn:
+def _rate(step: "Step", look: Look, __: float) -> Drawn:
     return figures.rate(step.progress.rate), None if step.progress.rate > 0 else look.dim
 
 
-def _eta(step: "Step", _: Look, __: Times) -> Drawn:
+def _eta(step: "Step", _: Look, __: float) -> Drawn:
     progress = step.progress
     return figures.seconds(progress.eta.seconds if progress.HasField("eta") else None), None
 
 
-def _took(step: "Step", _: Look, times: Times) -> Drawn:
-    return figures.seconds(documents.step_seconds(step, times.until)), None
+def _ran(step: "Step", _: Look, __: float) -> Drawn:
+    return figures.seconds(documents.step_seconds(step)), None
 
 
-def _start(step: "Step", look: Look, times: Times) -> Drawn:
-    return documents.clock(step.start_time, times.now), look.dim
+def _start(step: "Step", look: Look, now: float) -> Drawn:
+    return documents.clock(step.start_time, now), look.dim
 
 
 COLUMNS = (
@@ -92,7 +86,7 @@ COLUMNS = (
     Column("LEFT", 6, _number(lambda step: step.counts.pending), 64),
     Column("RATE", 7, _rate, 76),
     Column("ETA", 7, _eta, 50),
-    Column("TOOK", 7, _took, 56),
+    Column("RAN", 7, _ran, 56),
     Column("STARTED", 16, _start, 110),
 )
 #: Cells of the cursor and the glyph.
@@ -130,9 +124,7 @@ class StepTable(NotedList):
 
     def draw(self, line: int, width: int) -> list[Segment]:
         assert self.row is not None
-        look, step, job = look_of(self), self.steps[line], self.row.job
-        now = clock_of(self).now()
-        times = Times(now, now if self.row.is_moving else documents.seconds_of(job.activity_time))
+        look, step, now = look_of(self), self.steps[line], clock_of(self).now()
         columns, name_cells = columns_for(width)
         glyph, style = step_look(step, look, is_moving=self.row.is_moving)
         segments: Line = [
@@ -141,7 +133,7 @@ class StepTable(NotedList):
             cell(plain(step.name), name_cells, look.strong),
         ]
         for column in columns:
-            text, text_style = column.draw(step, look, times)
+            text, text_style = column.draw(step, look, now)
             segments += [Segment(" "), cell(text, column.width, text_style, right=True)]
         return segments
 
