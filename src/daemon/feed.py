@@ -9,7 +9,6 @@ meanwhile is not taken for dry, however little the snapshot had.
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
@@ -27,12 +26,8 @@ PAGE_BYTES = 1024 * 1024
 _FEWEST_TASKS = 16
 
 
-class Held(NamedTuple):
-    """A task that was handed out. `size` in bytes counts against the window."""
-
-    step: int
-    epoch: int
-    size: int
+#: A task that was handed out: step, epoch, and bytes that count against the window.
+_Held = tuple[int, int, int]
 
 
 @dataclass
@@ -57,7 +52,7 @@ class Feed:
         """`held`: what the runner says it holds and what still counts."""
         self._store = store
         self._definition = definition
-        self._held = {ref.item: Held(ref.step, ref.epoch, 0) for ref in held}
+        self._held: dict[int, _Held] = {ref.item: (ref.step, ref.epoch, 0) for ref in held}
         self._held_bytes = 0
         self._cursors = [Cursor() for _ in definition.steps]
         #: Items that left the runner since the read that is under way began.
@@ -88,10 +83,10 @@ class Feed:
         any_left = False
         for item in items:
             held = self._held.get(item)
-            if held is None or held.step != step or held.epoch != epoch:
+            if held is None or held[:2] != (step, epoch):
                 continue
             if following is not None:
-                self._held[item] = held._replace(step=following)
+                self._held[item] = (following, epoch, held[2])
                 continue
             self._forget(item, held)
             any_left = True
@@ -101,7 +96,7 @@ class Feed:
         """The runner drops these: what became of their items is in the store."""
         for ref in refs:
             held = self._held.get(ref.item)
-            if held is not None and (held.step, held.epoch) == (ref.step, ref.epoch):
+            if held is not None and held[:2] == (ref.step, ref.epoch):
                 self._forget(ref.item, held)
                 self.look_everywhere()
 
@@ -109,9 +104,9 @@ class Feed:
         """Retries came due, or records were rewritten."""
         self._cursors = [Cursor() for _ in self._definition.steps]
 
-    def _forget(self, item: int, held: Held) -> None:
+    def _forget(self, item: int, held: _Held) -> None:
         del self._held[item]
-        self._held_bytes -= held.size
+        self._held_bytes -= held[2]
         self._released.add(item)
 
     def _look_again(self, left: set[tuple[int, bool]]) -> None:
@@ -155,7 +150,7 @@ class Feed:
 
         found = await self._store.read(read)
         page = self._hold(found, cursor)
-        if any(task.item in self._released for task in found):
+        if not self._released.isdisjoint(task.item for task in found):
             self._cursors[step] = Cursor()  # they may be pending anew
         elif len(found) < limit and cursor.news == news and cursor.after_item == (found[-1].item if found else after):
             cursor.dry = True
@@ -164,22 +159,24 @@ class Feed:
     def _hold(self, found: Iterable[PendingTask], cursor: Cursor) -> list[PendingTask]:
         page: list[PendingTask] = []
         size = 0
+        held, released = self._held, self._released
         for task in found:
             if size >= PAGE_BYTES:
                 break
-            item = task.item
+            step, item, epoch, *_ = task
             cursor.after_item = item
-            if item in self._held or item in self._released:
+            if item in held or item in released:
                 continue
             bytes_of_task = _size(task)
             size += bytes_of_task
-            self._held[item] = Held(task.step, task.epoch, bytes_of_task)
-            self._held_bytes += bytes_of_task
+            held[item] = (step, epoch, bytes_of_task)
             page.append(task)
+        self._held_bytes += size
         if page:
             self._task_bytes = size / len(page)
         return page
 
 
 def _size(task: PendingTask) -> int:
-    return 100 + len(task.payload_json) + len(task.saved_json) + sum(len(result) for _, result in task.previous)
+    size = 100 + len(task.payload_json) + len(task.saved_json)
+    return size + sum(len(result) for _, result in task.previous) if task.previous else size

@@ -10,7 +10,7 @@ from milepost.common.wire import runner as wire
 from milepost.core import lifecycle
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Child, Completed, Event, Failure, Job, Reason, Report, ReportKind, Run, TaskRef
+from milepost.core.model import Completed, Event, Failure, Job, Reason, Report, ReportKind, Run, TaskRef
 from milepost.daemon.store import children, events, jobs, reports, runs, saved
 from milepost.daemon.store.failures import is_of_storage
 from milepost.daemon.store.store import Transaction
@@ -131,7 +131,7 @@ def _add_children(
 ) -> tuple[list[TaskRef], list[Report]]:
     """The task if it no longer counts, and a report of its failure if its children cannot be used."""
     ref = wire.ref_from_proto(chunk.task)
-    given = [Child(child.key, child.payload_json) for child in chunk.children]
+    given = wire.children_from_proto(chunk.children)
     try:
         children.add(tx, job_id, definition, ref, chunk.enumeration, chunk.first_position, given, now)
     except MilepostError as error:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from milepost.common.wire.runner import children_to_proto
 from milepost.runner.frames import Result
 from milepost.runner.ledger import Ref
 from milepost.v1 import runner_service_pb2 as pb
@@ -125,8 +126,12 @@ class Outbox:
     ) -> None:
         self._begin_behind_reports_of(ref.item)
         outgoing = self._room(_ENTRY_OVERHEAD + _size(children))
-        chunk = outgoing.batch.children.add(task=ref.message(), enumeration=enumeration, first_position=first)
-        _add_children(chunk, children)
+        outgoing.batch.children.add(
+            task=ref.message(),
+            enumeration=enumeration,
+            first_position=first,
+            children=children_to_proto(children),
+        )
         outgoing.on_durable.append(on_durable)
         self._wake()
 
@@ -201,7 +206,7 @@ def _fill(report: pb.Report, ref: Ref, result: Result) -> None:
     if result.failure is not None:
         report.failure.CopyFrom(result.failure)
     if result.children:
-        _add_children(report, result.children)
+        report.children.CopyFrom(children_to_proto(result.children))
     report.enumeration = result.enumeration
     report.enumerated = result.enumerated
 
@@ -219,10 +224,3 @@ def _too_large(result: Result, size: int) -> Result:
 
 def _size(children: Children | None) -> int:
     return sum(_ENTRY_OVERHEAD + len(key) + len(payload) for key, payload in children) if children else 0
-
-
-def _add_children(message: pb.Report | pb.Children, children: Children) -> None:
-    add = message.children.add
-    for key, payload in children:
-        child = add()
-        child.key, child.payload_json = key, payload

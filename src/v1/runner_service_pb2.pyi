@@ -313,8 +313,8 @@ class Report(_message.Message):
     @_builtins.property
     def failure(self) -> Global___TaskFailure: ...
     @_builtins.property
-    def children(self) -> _containers.RepeatedCompositeFieldContainer[Global___Child]:
-        """Children of a step that gives many (not of the items step), at most 10,000."""
+    def children(self) -> Global___GivenItems:
+        """Of a step that gives many (not of the items step), at most 10,000."""
 
     def __init__(
         self,
@@ -327,11 +327,11 @@ class Report(_message.Message):
         end_us: _builtins.int = ...,
         failure: Global___TaskFailure | None = ...,
         folder: _builtins.str = ...,
-        children: _abc.Iterable[Global___Child] | None = ...,
+        children: Global___GivenItems | None = ...,
         enumeration: _builtins.int = ...,
         enumerated: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "failure", b"failure", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "end_us", b"end_us", "enumerated", b"enumerated", "enumeration", b"enumeration", "failure", b"failure", "folder", b"folder", "kind", b"kind", "label", b"label", "result_json", b"result_json", "start_us", b"start_us", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -375,27 +375,32 @@ class TaskFailure(_message.Message):
 Global___TaskFailure: _TypeAlias = TaskFailure  # noqa: Y015
 
 @_typing.final
-class Child(_message.Message):
+class GivenItems(_message.Message):
+    """What a step that gives many gave, one column a field."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    KEY_FIELD_NUMBER: _builtins.int
-    PAYLOAD_JSON_FIELD_NUMBER: _builtins.int
-    key: _builtins.str
-    """Empty: named by its position."""
-    payload_json: _builtins.str
+    KEYS_FIELD_NUMBER: _builtins.int
+    PAYLOADS_JSON_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: named by its position."""
+
+    @_builtins.property
+    def payloads_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        key: _builtins.str = ...,
-        payload_json: _builtins.str = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+        payloads_json: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "payload_json", b"payload_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "payloads_json", b"payloads_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Child: _TypeAlias = Child  # noqa: Y015
+Global___GivenItems: _TypeAlias = GivenItems  # noqa: Y015
 
 @_typing.final
 class Children(_message.Message):
@@ -414,16 +419,16 @@ class Children(_message.Message):
     @_builtins.property
     def task(self) -> Global___TaskRef: ...
     @_builtins.property
-    def children(self) -> _containers.RepeatedCompositeFieldContainer[Global___Child]: ...
+    def children(self) -> Global___GivenItems: ...
     def __init__(
         self,
         *,
         task: Global___TaskRef | None = ...,
         enumeration: _builtins.int = ...,
         first_position: _builtins.int = ...,
-        children: _abc.Iterable[Global___Child] | None = ...,
+        children: Global___GivenItems | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "enumeration", b"enumeration", "first_position", b"first_position", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -48,7 +48,7 @@ async def job_of(daemon: InProcessDaemon) -> Job:
 async def enumerate_rows(runner: ScriptedRunner) -> dict[int, PendingTask]:
     """The first step is done: three items wait at `fetch`."""
     root = pb.TaskRef(step=ROWS, item=0)
-    children = [pb.Child(key=key, payload_json="{}") for key in KEYS]
+    children = pb.GivenItems(keys=KEYS, payloads_json=["{}"] * len(KEYS))
     chunk = pb.Children(task=root, enumeration=1, first_position=0, children=children)
     await runner.report(1, report("SUCCEEDED", ROWS, 0), children=[chunk])
     return await runner.handed_out(FETCH, range(1, 4))
@@ -116,7 +116,7 @@ BATCHES = {
                 task=pb.TaskRef(step=ROWS, item=0),
                 enumeration=1,
                 first_position=3,
-                children=[pb.Child(key=key, payload_json="{}") for key in ("dan", "", "ada", "")],
+                children=pb.GivenItems(keys=["dan", "", "ada", ""], payloads_json=["{}"] * 4),
             )
         ]
     },
@@ -132,7 +132,7 @@ async def test_what_is_sent_again_because_its_acknowledgement_was_lost_counts_on
     async with attached(socket) as runner:
         if "children" in batch:
             root = pb.TaskRef(step=ROWS, item=0)
-            children = [pb.Child(key=key, payload_json="{}") for key in KEYS]
+            children = pb.GivenItems(keys=KEYS, payloads_json=["{}"] * len(KEYS))
             first = pb.Children(task=root, enumeration=1, first_position=0, children=children)
             await runner.say(batch=pb.Batch(sequence=1, children=[first]))
         else:

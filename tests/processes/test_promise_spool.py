@@ -41,11 +41,12 @@ def add_nonsense(path: Path) -> None:
     *_, folder, _spool, _run = path.parts
     batches = read_spool(path, folder, 1).batches
     root = pb.TaskRef(step=0, item=0)
+    two = pb.GivenItems(keys=["", ""], payloads_json=["", ""])
     unknown_kind = pb.Report.FromString(b"\x0a\x04\x08\x02\x10\x05\x10\x63")  # 99, of step 2 and item 5
     nonsense = [
         pb.Batch(reports=[unknown_kind]),
         pb.Batch(reports=[pb.Report(task=pb.TaskRef(step=77, item=-5, epoch=-1), kind=pb.REPORT_KIND_SUCCEEDED)]),
-        pb.Batch(children=[pb.Children(task=root, first_position=2**63 - 1, children=[pb.Child(), pb.Child()])]),
+        pb.Batch(children=[pb.Children(task=root, first_position=2**63 - 1, children=two)]),
     ]
     write_spool(path, folder, 1, [*batches, *nonsense])
 

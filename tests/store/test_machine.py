@@ -188,7 +188,7 @@ class CoreAndStore(RuleBasedStateMachine):
         if report.ref.step != 0 or report.kind is not ReportKind.SUCCEEDED:
             return ()
         self.enumerations += 1
-        given = [pb.Child(key=str(number), payload_json="{}") for number in range(ROWS)]
+        given = pb.GivenItems(keys=map(str, range(ROWS)), payloads_json=["{}"] * ROWS)
         task = pb.TaskRef(step=0, item=0, epoch=report.ref.epoch)
         return (pb.Children(task=task, enumeration=self.enumerations, first_position=0, children=given),)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from grpc import aio
 
-from milepost.common.wire.runner import page_to_proto
-from milepost.core.model import PendingTask
+from milepost.common.wire.runner import children_from_proto, page_to_proto
+from milepost.core.model import Child, PendingTask
 from milepost.v1 import runner_service_pb2 as pb
 from milepost.v1.runner_service_pb2_grpc import RunnerServiceServicer, add_RunnerServiceServicer_to_server
 
@@ -125,9 +125,9 @@ class FakeDaemon(RunnerServiceServicer):
         return [report for _, batch in sorted(self.batches.items()) for report in reports_of(batch)]
 
     @property
-    def children(self) -> list[pb.Child]:
+    def children(self) -> list[Child]:
         chunks = [chunk for _, batch in sorted(self.batches.items()) for chunk in batch.children]
-        return [child for chunk in chunks for child in chunk.children]
+        return [child for chunk in chunks for child in children_from_proto(chunk.children)]
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Waits for what the runner tells. Raises TimeoutError."""

@@ -31,7 +31,7 @@ def ref_to_proto(ref: TaskRef) -> pb.TaskRef:
 
 
 def report_from_proto(report: pb.Report) -> Report:
-    """Raises KeyError for a kind that does not exist."""
+    """Raises KeyError for a kind that does not exist, MilepostError(INVALID_ARGUMENT) as `children_from_proto`."""
     # Of a message each field costs more than the call that takes it: what most reports do not have is not asked for.
     task = report.task
     explained = report.kind in _EXPLAINED and report.HasField("failure")
@@ -44,7 +44,7 @@ def report_from_proto(report: pb.Report) -> Report:
         report.result_json,
         report.folder,
         failure_from_proto(report.failure) if explained else None,
-        tuple([Child(child.key, child.payload_json) for child in report.children]),
+        tuple(children_from_proto(report.children)) if report.HasField("children") else (),
         report.enumeration,
         report.enumerated,
     )
@@ -84,6 +84,20 @@ def completed_from_proto(completed: pb.Completed) -> Completed:
         _times(completed.end_us),
         list(completed.folders) or [""] * len(items),
     )
+
+
+def children_from_proto(given: pb.GivenItems) -> list[Child]:
+    """Raises MilepostError(INVALID_ARGUMENT) for columns that differ in length."""
+    keys, payloads = list(given.keys), list(given.payloads_json)
+    if len(keys) != len(payloads):
+        raise MilepostError(Code.INVALID_ARGUMENT, "A runner sent children that make no sense.")
+    return list(map(Child, keys, payloads))
+
+
+def children_to_proto(children: Sequence[tuple[str, str]]) -> pb.GivenItems:
+    """`children`: pairs of key and payload."""
+    keys, payloads = zip(*children, strict=True) if children else ((), ())
+    return pb.GivenItems(keys=keys, payloads_json=payloads)
 
 
 def reported(batch: pb.Batch) -> Iterator[pb.TaskRef]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import (
     Event,
@@ -47,7 +49,7 @@ def to_json(value: Reason | Stop | InputFile | Failure | None) -> str | None:
 
 
 def dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return msgspec.json.encode(value).decode()
 
 
 def failure(text: str | None) -> Failure | None:
