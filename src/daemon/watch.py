@@ -27,8 +27,9 @@ from milepost.daemon.store.store import Commit, Store
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 
-#: Seconds between two frames; the first change after a quiet time is sent at once.
-FRAME = 0.025
+#: Seconds between two frames at least; the first change after a quiet time is sent at once. A frame that takes longer,
+#: with those that are ready to get it, is followed by a rest as long as itself: half of the loop is left to commits.
+FRAME = 0.01
 #: Seconds until a frame that failed is tried again.
 FAILED_FRAME = 1.0
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -65,7 +66,8 @@ class _Subscription:
     """One watcher. `covered`: all changes up to this revision were sent or are in `dirty`.
 
     `shown`: jobs that it was sent. One that goes on from a token may hold others (`resumed`), so it is told once of
-    each job that does not match, or is gone: `dismissed`.
+    each job that does not match, or is gone: `dismissed`. Nothing is remembered of who watches everything: what they
+    are sent depends on the jobs alone, so it is made once for all of them.
     """
 
     filter: Node
@@ -92,13 +94,17 @@ class _Subscription:
 
     def admits(self, update: Update) -> bool:
         """Whether the job is to be sent; otherwise `dismisses` tells whether to say that it left."""
-        if self.filter is not EVERYTHING and not matches(self.filter, update.subject, time.time()):
+        if self.filter is EVERYTHING:
+            return True
+        if not matches(self.filter, update.subject, time.time()):
             return False
         self.shown.add(update.job_id)
         self.dismissed.discard(update.job_id)
         return True
 
     def dismisses(self, job_id: str) -> bool:
+        if self.filter is EVERYTHING:
+            return True
         may_hold = job_id in self.shown or (self.resumed and job_id not in self.dismissed)
         self.shown.discard(job_id)
         self.dismissed.add(job_id)
@@ -118,13 +124,16 @@ class Hub:
         self._closed = False
         self._reading = asyncio.Lock()
         self._latest = _Cache()
+        self._shared = _Shared()
         self._places: dict[str, int] = {}
         store.listen(self._committed)
 
     async def run(self) -> None:
+        clock = asyncio.get_running_loop().time
         while not self._closed:
             await self._wake.wait()
             self._wake.clear()
+            begun = clock()
             dirty, self._dirty = self._dirty, set()
             try:
                 await self._frame(dirty)
@@ -133,7 +142,8 @@ class Hub:
                 self._dirty |= dirty
                 self._wake.set()
                 await asyncio.sleep(FAILED_FRAME)
-            await asyncio.sleep(FRAME)
+            await asyncio.sleep(0)  # those who are ready take it now
+            await asyncio.sleep(max(FRAME, clock() - begun))
 
     def close(self) -> None:
         self._closed = True
@@ -297,14 +307,26 @@ class Hub:
             missing = [job_id for job_id in taken if job_id not in known]
             if missing:
                 known |= await self._refresh(missing)
-            gone = [job_id for job_id, update in known.items() if update is None]
-            parts = list(_messages(subscription, [update for update in known.values() if update is not None]))
-            if deleted := [job_id for job_id in gone if subscription.dismisses(job_id)]:
-                parts.append(pb.WatchJobsResponse(deleted=deleted).SerializeToString())
-            for part in parts[:-1]:
-                yield part
-            if parts:
-                yield parts[-1] + pb.WatchJobsResponse(watch_token=token).SerializeToString()
+            for message in self._live_messages(subscription, known, token):
+                yield message
+
+    def _live_messages(
+        self, subscription: _Subscription, known: dict[str, Update | None], token: str
+    ) -> Sequence[bytes]:
+        if subscription.filter is not EVERYTHING:
+            return _live_messages(subscription, known, token)
+        if self._shared.known != known or self._shared.token != token:
+            self._shared = _Shared(known, token, _live_messages(subscription, known, token))
+        return self._shared.messages
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What was last sent to one who watches everything, for the next one who is to be sent the same."""
+
+    known: Mapping[str, Update | None] = field(default_factory=dict)
+    token: str = ""
+    messages: Sequence[bytes] = ()
 
 
 class _Cache:
@@ -378,6 +400,17 @@ def _messages(subscription: _Subscription, updates: Iterable[Update]) -> Iterato
         parts.append(pb.WatchJobsResponse(left_filter=left).SerializeToString())
     if parts:
         yield b"".join(parts)
+
+
+def _live_messages(subscription: _Subscription, known: Mapping[str, Update | None], token: str) -> list[bytes]:
+    """What to say of these jobs, None for those that are gone; the last message has the token."""
+    messages = list(_messages(subscription, [update for update in known.values() if update is not None]))
+    gone = [job_id for job_id, update in known.items() if update is None]
+    if deleted := [job_id for job_id in gone if subscription.dismisses(job_id)]:
+        messages.append(pb.WatchJobsResponse(deleted=deleted).SerializeToString())
+    if messages:
+        messages[-1] += pb.WatchJobsResponse(watch_token=token).SerializeToString()
+    return messages
 
 
 def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
