@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LISTED_ATTEMPTS = 100
 
 
-class Ref(NamedTuple):
+class Ref(msgspec.Struct, frozen=True, gc=False):
     """Names a task to the daemon."""
 
     step: int

@@ -171,6 +171,12 @@ class Outbox:
         return len(self._batches) > self._on_the_way
 
     @property
+    def is_waited_for(self) -> bool:
+        """Whether the next batch is full, or somebody waits until it is durable."""
+        unsent = len(self._batches) - self._on_the_way
+        return unsent > 1 or (unsent == 1 and bool(self._batches[-1].on_durable))
+
+    @property
     def is_empty(self) -> bool:
         return not self._batches
 
@@ -196,7 +202,7 @@ class Outbox:
 def _fill(report: pb.Report, ref: Ref, result: Result) -> None:
     """Field by field is half the price of keywords, and there are thousands a second."""
     task = report.task
-    task.step, task.item, task.epoch = ref
+    task.step, task.item, task.epoch = ref.step, ref.item, ref.epoch
     report.kind = result.kind
     report.label = result.label
     report.result_json = result.result_json

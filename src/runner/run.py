@@ -13,16 +13,17 @@ from enum import IntEnum
 
 from milepost.common.processes import identify
 from milepost.common.spool import spool_path, write_spool
-from milepost.common.wire.runner import reported, tasks_from_proto
+from milepost.common.wire.runner import reported
 from milepost.core.errors import MilepostError
 from milepost.runner.attempts import Attempts
 from milepost.runner.children import Children
 from milepost.runner.frames import Result
 from milepost.runner.inspection import inspect
 from milepost.runner.job import Job, RunIdentity
-from milepost.runner.ledger import HeldTask, Ledger, Ref, now_us
+from milepost.runner.ledger import Ledger, Ref, now_us
 from milepost.runner.link import Link, Refused
 from milepost.runner.mistake import Mistake
+from milepost.runner.pages import held_tasks
 from milepost.runner.stream import Stream
 from milepost.v1 import runner_service_pb2 as pb
 
@@ -287,22 +288,10 @@ class Run:
     def _take(self, page: pb.Page) -> None:
         if self._attempts is None or self._is_drained or self._own_level is Level.STOP:
             return  # they are still pending in the store
-        names, done = self._step_names, self._stream.outbox.done
-        for task in tasks_from_proto(page):
-            ref = Ref(task.step, task.item, task.epoch)
-            if ref in done:
-                continue  # handed out again by a new daemon, before it had heard the end of it
-            held = HeldTask(
-                ref=ref,
-                key=task.key,
-                position=task.position,
-                payload_json=task.payload_json,
-                attempts_used=task.attempts_used,
-                lost=task.lost,
-                saved_json=task.saved_json,
-                previous={names[step]: result for step, result in task.previous},
-            )
-            self._attempts.hold(held)
+        done = self._stream.outbox.done
+        for task in held_tasks(page, self._step_names):
+            if task.ref not in done:  # else handed out again by a new daemon, before it had heard the end of it
+                self._attempts.hold(task)
 
     def _void(self, refs: Iterable[pb.TaskRef]) -> None:
         if self._attempts is not None:

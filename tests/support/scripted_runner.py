@@ -48,7 +48,7 @@ class ScriptedRunner:
         while True:
             message = await self._stream.read()
             assert isinstance(message, pb.AttachResponse), "the daemon closed the stream"
-            self.tasks.extend(wire.tasks_from_proto(message.page))
+            self.tasks.extend(_tasks(message.page))
             if condition(message):
                 return message
 
@@ -109,3 +109,22 @@ def report(kind: str, step: int, item: int, epoch: int = 0, **values: Any) -> pb
         end_us=2,
         **values,
     )
+
+
+def _tasks(page: pb.Page) -> Iterable[PendingTask]:
+    histories = {history.index: history for history in page.histories}
+    columns = zip(page.items, page.epochs, page.keys, page.positions, page.payloads_json, strict=True)
+    for index, (item, epoch, key, position, payload_json) in enumerate(columns):
+        history = histories.get(index, pb.History())
+        yield PendingTask(
+            page.step,
+            item,
+            epoch,
+            key,
+            position,
+            payload_json,
+            history.attempts_used,
+            history.lost,
+            tuple((earlier.step, earlier.result_json) for earlier in history.previous),
+            history.saved_json,
+        )

@@ -138,18 +138,3 @@ def page_to_proto(tasks: Sequence[PendingTask]) -> pb.Page:
         payloads_json=payloads,
         histories=histories,
     )
-
-
-def tasks_from_proto(page: pb.Page) -> list[PendingTask]:
-    tasks = [
-        PendingTask(page.step, *row, 0, 0)
-        for row in zip(page.items, page.epochs, page.keys, page.positions, page.payloads_json, strict=True)
-    ]
-    for history in page.histories:
-        tasks[history.index] = tasks[history.index]._replace(
-            attempts_used=history.attempts_used,
-            lost=history.lost,
-            previous=tuple((earlier.step, earlier.result_json) for earlier in history.previous),
-            saved_json=history.saved_json,
-        )
-    return tasks
