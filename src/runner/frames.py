@@ -173,16 +173,14 @@ def decode(line: bytes) -> FromWorker:
 
 def result(row: Row) -> Result:
     """What cannot be kept becomes a failed attempt."""
-    found = Result(row.id, _KINDS[row.kind], start_us=_time(row.start_us), end_us=_time(row.end_us), folder=row.folder)
-    if found.kind not in COMPLETED:
-        found.failure = _failure(row.failure) if row.failure else None
-    elif offence := _offence_of_label(row.label):
-        found.kind, found.failure = pb.REPORT_KIND_FAILED, _not_kept("invalid_result", offence)
-    elif offence := _offence_of_result(row.result_json) or _offence_of_children(row.children or []):
-        found.kind, found.failure = pb.REPORT_KIND_FAILED, _not_kept("result_too_large", offence)
-    else:
-        found.label, found.result_json, found.children = row.label, row.result_json, row.children
-    return found
+    kind = _KINDS[row.kind]
+    start_us, end_us = _time(row.start_us), _time(row.end_us)
+    if kind not in COMPLETED:
+        failure = _failure(row.failure) if row.failure else None
+        return Result(row.id, kind, "", "", start_us, end_us, row.folder, failure)
+    if offence := _offence(row):
+        return Result(row.id, pb.REPORT_KIND_FAILED, "", "", start_us, end_us, row.folder, offence)
+    return Result(row.id, kind, row.label, row.result_json, start_us, end_us, row.folder, None, row.children)
 
 
 def children(frame: Items) -> list[Child]:
@@ -211,7 +209,18 @@ def _decode_leniently(line: bytes) -> FromWorker:
     return frame
 
 
-def _not_kept(error_class: str, offence: str) -> pb.TaskFailure:
+def _offence(row: Row) -> pb.TaskFailure | None:
+    """Why what the task gave cannot be kept."""
+    error_class, offence = "result_too_large", ""
+    if len(row.label) > MAX_LABEL or not row.label.isprintable():
+        error_class = "invalid_result"
+        offence = f"its label {row.label[:MAX_LABEL]!r} is not a printable text of at most {MAX_LABEL} characters"
+    elif _is_longer(row.result_json, MAX_JSON):
+        offence = f"its result has more than {MAX_JSON:,} bytes"
+    elif row.children:
+        offence = _offence_of_children(row.children)
+    if not offence:
+        return None
     return pb.TaskFailure(
         error_class=error_class,
         rule="limits",
@@ -220,19 +229,7 @@ def _not_kept(error_class: str, offence: str) -> pb.TaskFailure:
     )
 
 
-def _offence_of_label(label: str) -> str:
-    if len(label) <= MAX_LABEL and label.isprintable():
-        return ""
-    return f"its label {label[:MAX_LABEL]!r} is not a printable text of at most {MAX_LABEL} characters"
-
-
-def _offence_of_result(result_json: str) -> str:
-    return f"its result has more than {MAX_JSON:,} bytes" if _is_longer(result_json, MAX_JSON) else ""
-
-
 def _offence_of_children(found: list[Child], most: int = MAX_CHILDREN, size: int = MAX_CHILDREN_SIZE) -> str:
-    if not found:
-        return ""
     if len(found) > most or sum(len(key) + len(payload) for key, payload in found) > size:
         return f"there are more than {most:,} children, or they have more than {size:,} characters"
     if any(len(key) > MAX_KEY or _is_longer(payload, MAX_JSON) for key, payload in found):

@@ -45,7 +45,8 @@ class HeldTask(msgspec.Struct, eq=False):
     @property
     def size(self) -> int:
         """Of its texts, in characters."""
-        return len(self.payload_json) + len(self.saved_json) + sum(map(len, self.previous.values()))
+        size = len(self.payload_json) + len(self.saved_json)
+        return size + sum(map(len, self.previous.values())) if self.previous else size
 
 
 class Ending(Enum):

@@ -6,9 +6,10 @@ states and children before reports, so a task's report never overtakes what the 
 next task gives begins a new batch, so that it does not overtake that report.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from milepost.common.wire.runner import children_to_proto
 from milepost.runner.frames import Result
@@ -28,12 +29,12 @@ Children = Sequence[tuple[str, str]]
 
 
 class _Outgoing:
-    """A batch and who waits until it is durable. What completed is gathered in columns, and put in at the end."""
+    """A batch and who waits until it is durable. What completed is gathered, and put in in columns at the end."""
 
     def __init__(self, sequence: int) -> None:
         self.sequence = sequence
         self.batch = pb.Batch(sequence=sequence)
-        self.completed: dict[_Alike, _Columns] = {}
+        self.completed: defaultdict[_Alike, list[tuple[int, str, int, int, str]]] = defaultdict(list)
         self.entries = 0
         self.bytes = 0
         self.is_sealed = False
@@ -46,49 +47,35 @@ class _Outgoing:
 
     def complete(self, ref: Ref, result: Result) -> None:
         alike = _Alike(ref.step, ref.epoch, result.kind, result.label)
-        columns = self.completed.get(alike)
-        if columns is None:
-            columns = self.completed[alike] = _Columns()
-        columns.items.append(ref.item)
-        columns.results_json.append(result.result_json)
-        columns.start_us.append(result.start_us)
-        columns.end_us.append(result.end_us)
-        columns.folders.append(result.folder)
+        row = (ref.item, result.result_json, result.start_us, result.end_us, result.folder)
+        self.completed[alike].append(row)
 
     def message(self) -> pb.Batch:
         """As it is now."""
         del self.batch.completed[:]
-        for alike, columns in self.completed.items():
+        for alike, rows in self.completed.items():
+            items, results_json, start_us, end_us, folders = zip(*rows, strict=True)
             self.batch.completed.add(
                 step=alike.step,
                 epoch=alike.epoch,
                 kind=alike.kind,
                 label=alike.label,
-                items=columns.items,
-                results_json=columns.results_json,
-                start_us=columns.start_us,
-                end_us=columns.end_us,
-                folders=columns.folders if any(columns.folders) else (),
+                items=items,
+                results_json=results_json,
+                start_us=start_us,
+                end_us=end_us,
+                folders=folders if any(folders) else (),
             )
         return self.batch
 
 
-class _Alike(NamedTuple):
+class _Alike(msgspec.Struct, frozen=True, gc=False):
     """What tasks that completed have in common in a `pb.Completed`."""
 
     step: int
     epoch: int
     kind: "pb.ReportKind.ValueType"
     label: str
-
-
-class _Columns:
-    def __init__(self) -> None:
-        self.items: list[int] = []
-        self.results_json: list[str] = []
-        self.start_us: list[int] = []
-        self.end_us: list[int] = []
-        self.folders: list[str] = []
 
 
 class Outbox:

@@ -8,7 +8,8 @@ import heapq
 import itertools
 import os
 from collections import defaultdict, deque
-from typing import NamedTuple
+
+import msgspec
 
 from milepost.core.definition import Executor, StepDefinition
 from milepost.runner.ledger import HeldTask
@@ -21,7 +22,7 @@ _ASYNC_CONCURRENCY = 256
 _THREAD_CONCURRENCY = 32
 
 
-class Lane(NamedTuple):
+class Lane(msgspec.Struct, frozen=True, order=True, gc=False):
     step: int
     alone: bool
 
