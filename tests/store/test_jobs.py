@@ -72,7 +72,6 @@ class TestSave:
         changed = replace(
             stored,
             name="other",
-            labels={"team": "y", "new": "1"},
             state=JobState.PAUSING,
             queue_time=None,
             run_count=1,

@@ -35,12 +35,9 @@ def insert(tx: Transaction, job: Job, definition: PipelineDefinition) -> Job:
 
 
 def save(tx: Transaction, job: Job) -> None:
-    """Writes what lifecycle decisions change, and name, labels and priority; counts and operation have other owners."""
-    sequence = rows.sequence_of(tx.connection, job.id)
-    tx.execute(_QUERIES.update, _columns(job))
-    if dict(job.labels) != _labels(tx.connection, rows.dump([sequence])).get(sequence, {}):
-        tx.execute(_QUERIES.delete_labels, (sequence,))
-        tx.executemany(_QUERIES.insert_label, [(sequence, name, value) for name, value in job.labels.items()])
+    """Writes what lifecycle decisions change; counts and operation have other owners. Raises as `get` does."""
+    if tx.execute(_QUERIES.update, _changing_columns(job)).rowcount == 0:
+        raise rows.job_not_found(job.id)
     tx.touch(job.id)
 
 
@@ -141,11 +138,13 @@ def holder_of_key(db: sqlite3.Connection, key: str, excluding: str = "") -> str 
     return None if row is None else str(row["id"])
 
 
-def _columns(job: Job) -> dict[str, Any]:  # Any: whatever SQLite stores
+def _changing_columns(job: Job) -> dict[str, Any]:  # Any: whatever SQLite stores
     columns = {name: getattr(job, name) for name in Job.__dataclass_fields__}
-    return columns | {
-        "reason_json": rows.to_json(job.reason),
-        "stop_json": rows.to_json(job.stop),
+    return columns | {"reason_json": rows.to_json(job.reason), "stop_json": rows.to_json(job.stop)}
+
+
+def _columns(job: Job) -> dict[str, Any]:  # Any: whatever SQLite stores
+    return _changing_columns(job) | {
         "environment_json": rows.dump(dict(job.environment)),
         "omitted_variables_json": rows.dump(list(job.omitted_variables)),
         "input_json": rows.to_json(job.input),
@@ -153,12 +152,13 @@ def _columns(job: Job) -> dict[str, Any]:  # Any: whatever SQLite stores
 
 
 def _select(db: sqlite3.Connection, where: str, arguments: tuple[Any, ...]) -> list[Job]:
-    """Jobs with their steps and labels: five queries in all."""
+    """Jobs with their steps and labels: five queries in all, at most."""
     found = db.execute(f"{_QUERIES.select} {where}", arguments).fetchall()
     sequences = rows.dump([row["sequence"] for row in found])
     steps, labels = _steps(db, sequences), _labels(db, sequences)
-    retrying = rows.dump([row["sequence"] for row in found if row["retry_count"]])
-    next_retry = {row["job"]: row["due"] for row in db.execute(_QUERIES.next_retry, (retrying,)).fetchall()}
+    retrying = [row["sequence"] for row in found if row["retry_count"]]
+    due = db.execute(_QUERIES.next_retry, (rows.dump(retrying),)).fetchall() if retrying else ()
+    next_retry = {row["job"]: row["due"] for row in due}
     return [
         rows.job(row, tuple(steps[row["sequence"]]), labels.get(row["sequence"], {}), next_retry.get(row["sequence"]))
         for row in found

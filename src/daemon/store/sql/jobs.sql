@@ -24,9 +24,6 @@ WHERE id = :id;
 -- name: insert_label
 INSERT INTO job_label (job, name, value) VALUES (?, ?, ?);
 
--- name: delete_labels
-DELETE FROM job_label WHERE job = ?;
-
 -- name: insert_step
 INSERT INTO step (job, position, name, total, total_known) VALUES (?, ?, ?, ?, ?);
 
