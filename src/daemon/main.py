@@ -192,8 +192,11 @@ class Daemon:
         self.reconcile.wake()
 
     def _intent_changed(self, job: Job) -> None:
+        """An attached runner follows a stop by itself: nothing is to be compared until it ends, or is to be killed."""
         self.dispatch.show(job)
-        self.reconcile.wake()
+        is_attached = self.dispatch.is_attached(job.id, job.run_count)
+        if not is_attached or job.stop is None or job.stop.force:
+            self.reconcile.wake()
 
     async def drain(self, mode: "pb.DrainMode.ValueType", by: str, client: str) -> list[str]:
         """Treats the running jobs as told, then lets the daemon stop. Returns their ids.
