@@ -50,13 +50,14 @@ class Worker:
         self.offence = ""
         #: Seconds, of those in which the runner listened, that it has owed an answer: until it is ready, its import.
         self.silence = 0.0
-        self._owes = True
         self._looked = time.monotonic()
         self._child: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._asked = 0
-        self._answered = 0
-        self._settling = 0
+        # Numbers of pings; 0 is the start, which is answered with `ready`.
+        self._asked = self._due = 0
+        self._answered = self._settling = -1
+        #: Tasks were sent after the last ping.
+        self._has_news = False
 
     @property
     def identity(self) -> ProcessIdentity | None:
@@ -90,35 +91,43 @@ class Worker:
         self._write(frames.encode(frame))
 
     def send_tasks(self, rows: Sequence[TaskRow]) -> None:
+        """With a ping behind them, unless one is under way: so it is known early that they have begun."""
         self._write(frames.encode_tasks(rows))
+        self._has_news = True
+        self._ask_unless_asked()
 
     def ready(self) -> None:
         self.is_ready = True
-        self._owes, self.silence = False, 0.0
+        self.pong(0)
 
     def look(self, now: float) -> None:
-        """Each second, `now` by the monotonic clock: pings, or notes that the last ping is not answered yet.
-
-        One at a time: what blocks it must not fill its socket, too.
-        """
+        """Each second, `now` by the monotonic clock: pings, or notes that the last ping is not answered yet."""
         passed, self._looked = now - self._looked, now
-        if self._owes:
+        if self._answered < self._due:
             self.silence += min(passed, _LOOKS)
         else:
-            self._ask()
+            self._ask_unless_asked()
+        self._due = self._asked
 
     def pong(self, number: int) -> None:
-        self._answered = number
-        self._owes, self.silence = number != self._asked, 0.0
+        self._answered, self.silence = number, 0.0
+        if self._has_news:
+            self._ask_unless_asked()
 
     def settle(self) -> None:
-        """Asks for an answer behind everything that was sent so far."""
-        self._ask()
+        """Sees to it that an answer comes behind everything that was sent so far."""
+        if self._has_news or self._answered < self._asked:
+            self._ask()
         self._settling = self._asked
+
+    def _ask_unless_asked(self) -> None:
+        """One at a time: what blocks it must not fill its socket, too."""
+        if self._answered == self._asked:
+            self._ask()
 
     def _ask(self) -> None:
         self._asked += 1
-        self._owes = True
+        self._has_news = False
         self.send({"type": "ping", "n": self._asked})
 
     @property

@@ -1,4 +1,4 @@
-"""How long a worker has owed an answer, as looks each second have it; the process itself is in tests/processes."""
+"""What a worker owes an answer to, and for how long; the process itself is in tests/processes."""
 
 import time
 
@@ -19,4 +19,36 @@ def test_only_time_in_which_the_runner_listened_counts_as_silence() -> None:
     worker.look(now + 602)
     assert worker.silence == 1.0
     worker.pong(1)
+    assert worker.silence == 0.0
+
+
+def test_a_worker_whose_tasks_have_begun_is_settled_at_once() -> None:
+    worker = Worker(1)
+    worker.ready()
+    worker.send_tasks([])
+    worker.pong(1)
+    worker.settle()
+    assert worker.is_settled
+
+
+def test_a_worker_is_settled_when_the_last_of_its_tasks_have_begun() -> None:
+    worker = Worker(1)
+    worker.ready()
+    worker.send_tasks([])
+    worker.send_tasks([])  # behind the only ping that may be under way
+    worker.settle()
+    worker.pong(1)
+    assert not worker.is_settled
+    worker.pong(2)
+    assert worker.is_settled
+
+
+def test_a_busy_worker_that_answers_is_not_silent() -> None:
+    worker = Worker(1)
+    worker.ready()
+    now = time.monotonic()
+    worker.look(now + 1)
+    worker.pong(1)
+    worker.send_tasks([])
+    worker.look(now + 2)  # the ping behind the tasks has just gone out
     assert worker.silence == 0.0
