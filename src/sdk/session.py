@@ -9,6 +9,7 @@ import json
 import os
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ class Session:
         self._loop = loop
         self._threads = concurrent.futures.ThreadPoolExecutor(max(1, threads), "milepost-task")
         self._running: dict[int, Execution] = {}
+        self._ended_in_threads: deque[tuple[Execution, Row]] = deque()
+        self._is_told = False  # whether the loop knows that some ended in threads: telling it wakes it, at a price
         self._ending = False
         self._handlers: dict[str, Callable[[Frame], None]] = {
             "tasks": self._start,
@@ -158,7 +161,15 @@ class Session:
             row[6] = artefacts.publish(execution)
         except BaseException as error:  # noqa: BLE001 (as above)
             row = _failed(execution, error)
-        self._loop.call_soon_threadsafe(self._has_ended, execution, row)
+        self._ended_in_threads.append((execution, row))
+        if not self._is_told:
+            self._is_told = True
+            self._loop.call_soon_threadsafe(self._take_ended)
+
+    def _take_ended(self) -> None:
+        self._is_told = False  # before it looks: what a thread adds from now on, it tells again
+        while self._ended_in_threads:
+            self._has_ended(*self._ended_in_threads.popleft())
 
     async def _enumerate_on_loop(self, execution: Execution) -> Row:
         value = execution.step.function(self.job)
