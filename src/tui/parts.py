@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from rich.style import Style
 
@@ -204,40 +205,74 @@ def _action_part(button: Button, sign: str, look: Look) -> Part:
 
 @dataclass(frozen=True)
 class _Hint:
-    """The bindings that it is of, their keys without settings, and what a click on it does."""
+    """The bindings that it is of, their keys without settings, and what a click on it does.
+
+    `spare`: it is left out where there is no room.
+    """
 
     bindings: Sequence[str]
     keys: Sequence[str]
     word: str
-    action: str
+    action: str = ""
+    spare: bool = False
 
 
-_DETAIL_HINTS = (
-    _Hint(("detail.previous_tab", "detail.next_tab"), ("[", "]"), "tab", ""),
-    _Hint(("detail.back",), ("esc",), "back", ""),
-    _Hint(("command.copy_report",), ("Y",), "copy report", "copy_report"),
-    _Hint(("app.palette",), (":",), "command", "app.command_palette"),
-    _Hint(("app.help",), ("?",), "help", "app.help"),
-)
-_HINTS = (
-    _Hint(("list.down", "list.up"), ("j", "k"), "move", ""),
-    _Hint(("jobs.mark",), ("space",), "mark", "mark"),
-    _Hint(("jobs.filter",), ("/",), "filter", "filter"),
-    _Hint(("jobs.attention",), ("!",), "attention", "attention"),
-    _Hint(("app.palette",), (":",), "command", "app.command_palette"),
-    _Hint(("app.help",), ("?",), "help", "app.help"),
-    _Hint(("app.quit",), ("q",), "quit", "app.quit"),
-)
+_MOVE = _Hint(("list.down", "list.up"), ("j", "k"), "move")
+_MARK = _Hint(("jobs.mark",), ("space",), "mark", "mark")
+_FILTER = _Hint(("jobs.filter",), ("/",), "filter", "filter")
+_PANE = _Hint(("detail.next_pane",), ("tab",), "pane", "app.focus_next")
+_TABS = _Hint(("detail.previous_tab", "detail.next_tab"), ("[", "]"), "tabs")
+_BACK = _Hint(("detail.back",), ("esc",), "back")
+_REPORT = _Hint(("command.copy_report",), ("Y",), "copy report", "copy_report", spare=True)
+_PALETTE = _Hint(("app.palette",), (":",), "command", "app.command_palette", spare=True)
+_HELP = _Hint(("app.help",), ("?",), "help", "app.help")
+_QUIT = _Hint(("app.quit",), ("q",), "quit", "app.quit")
 
 
-def hints(remapped: Mapping[str, str], look: Look) -> list[Part]:
-    """The keys that a person needs first in the list. `remapped`: the setting `keys`."""
-    return _drawn(_HINTS, remapped, look)
+class Hints(Enum):
+    """The keys that a person needs first: in the list alone, in the one beside a detail, among items, in other tabs."""
+
+    LIST = (
+        _MOVE,
+        _MARK,
+        _FILTER,
+        _Hint(("jobs.attention",), ("!",), "attention", "attention"),
+        _PALETTE,
+        _HELP,
+        _QUIT,
+    )
+    BESIDE = (
+        _MOVE,
+        _PANE,
+        _Hint(("list.open",), ("enter",), "whole screen", spare=True),
+        _MARK,
+        _FILTER,
+        _PALETTE,
+        _HELP,
+        _QUIT,
+    )
+    ITEMS = (
+        _PANE,
+        _TABS,
+        _Hint(("items.next_failed",), ("f",), "next failed"),
+        _Hint(("items.retry",), ("t",), "retry item"),
+        _Hint(("items.logs",), ("L",), "its log", spare=True),
+        _REPORT,
+        _BACK,
+        _PALETTE,
+        _HELP,
+    )
+    DETAIL = (_PANE, _TABS, _REPORT, _BACK, _PALETTE, _HELP)
 
 
-def detail_hints(remapped: Mapping[str, str], look: Look) -> list[Part]:
-    """The same for one job on the whole screen."""
-    return _drawn(_DETAIL_HINTS, remapped, look)
+def hints(which: Hints, remapped: Mapping[str, str], look: Look, width: int) -> list[Part]:
+    """`remapped`: the setting `keys`."""
+    shown = list(which.value)
+    drawn = _drawn(shown, remapped, look)
+    while _cells(drawn) > width and any(hint.spare for hint in shown):
+        shown.remove([hint for hint in shown if hint.spare][-1])
+        drawn = _drawn(shown, remapped, look)
+    return drawn
 
 
 def _drawn(shown: Sequence[_Hint], remapped: Mapping[str, str], look: Look) -> list[Part]:

@@ -67,6 +67,22 @@ async def test_a_cell_of_the_grid_leads_to_its_item(daemon: InProcessDaemon) -> 
         await shown.until_cursor_at("» dan")
 
 
+async def test_the_grid_says_what_its_cells_mean(daemon: InProcessDaemon) -> None:
+    await mixed_job(daemon)
+    async with shown_detail(daemon, "j-aaaaaaaa") as shown:
+        await shown.until_seen(" a cell is an item:  ✗ failed ↻ retry ▶ running ○ pending ✓ done » skipped ─ gone")
+        await shown.press("shift+tab", "j", "l", "l")
+        await shown.until_seen("cem: failed; Enter goes there")
+
+
+async def test_a_cell_may_be_many_items_of_which_the_worst_shows(daemon: InProcessDaemon) -> None:
+    await mixed_job(daemon, keys=[f"item-{number:03}" for number in range(300)])
+    async with shown_detail(daemon, "j-aaaaaaaa", size=(120, 30)) as shown:
+        await shown.until_seen(" cell = worst of up to 6 items  ✗failed ↻retry ▶running ○pending ✓done »skipped ─gone")
+        await shown.press("shift+tab", "j")
+        await shown.until_seen("5 items from item-000 on: 1 failed, 1 pending, 2 done, 1 skipped; Enter goes there")
+
+
 async def test_the_card_has_everything_of_an_item(daemon: InProcessDaemon) -> None:
     job = await mixed_job(daemon)
     async with shown_detail(daemon, job.id) as shown:

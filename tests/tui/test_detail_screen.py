@@ -52,3 +52,29 @@ async def test_a_command_of_the_job_and_back_to_the_list(daemon: InProcessDaemon
         await ui.until(lambda: "queued" in ui.text(), "that the screen says so")
         await ui.press("escape")
         await ui.until(lambda: isinstance(ui.app.screen, JobsScreen), "the list")
+
+
+async def test_one_cursor_and_the_keys_that_work_where_it_is(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await insert(daemon, JOB, JobState.COMPLETED)
+    async with open_ui(daemon, tmp_path, size=(100, 36)) as ui:
+        await ui.go_to(JOB)
+        assert "pane" not in ui.line_of("#hints")
+        await ui.press("enter")
+        await ui.until(lambda: "network: No answer." in ui.text(), "the items of the job")
+        assert _cursors(ui) == ["!"]
+        assert " tab pane " in ui.line_of("#hints")
+        assert "[t ↻ Retry failed]" in ui.line_of("#actions")
+        await ui.press("tab", "tab")
+        assert _cursors(ui) == ["✗"]
+        assert " t retry item " in ui.line_of("#hints")
+        assert "[↻ Retry failed]" in ui.line_of("#actions")  # the key is for the item now
+        await ui.press("right_square_bracket")
+        await ui.until(lambda: " t retry item " not in ui.line_of("#hints"), "the keys of another tab")
+        assert "[t ↻ Retry failed]" in ui.line_of("#actions")
+        await ui.press("escape")
+        await ui.until(lambda: "pane" not in ui.line_of("#hints"), "that the detail is closed")
+
+
+def _cursors(ui: Ui) -> list[str]:
+    """What stands behind each sign of a cursor."""
+    return [line.split()[1] for line in ui.text().splitlines() if line.lstrip().startswith("> ")]

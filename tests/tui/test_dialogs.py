@@ -62,6 +62,7 @@ async def test_y_does_it_but_not_when_it_was_meant_for_the_list(daemon: InProces
         ui.clock.pass_by(0.29)
         await ui.press("y")
         assert isinstance(ui.app.screen, ConfirmDialog)
+        assert "press y again" in ui.text()
         assert await commands_of(daemon, "j-aaaaaaaa") == []
         ui.clock.pass_by(0.02)
         await ui.press("y")

@@ -4,7 +4,7 @@ import pytest
 
 from milepost.core.errors import Code, MilepostError
 from milepost.tui.keys import AREAS, area_of, is_key, keymap, known_bindings
-from milepost.tui.parts import _HINTS, hints
+from milepost.tui.parts import Hints, hints
 from milepost.tui.status import UNICODE
 from milepost.tui.theme import THEMES, default_variables, make_look
 
@@ -70,14 +70,16 @@ def test_what_is_no_key(key: str) -> None:
 
 
 def test_hints_are_of_bindings_that_there_are() -> None:
-    named = {binding: key for hint in _HINTS for binding, key in zip(hint.bindings, hint.keys, strict=True)}
+    shown = {hint for which in Hints for hint in which.value}
+    named = {binding: key for hint in shown for binding, key in zip(hint.bindings, hint.keys, strict=True)}
     assert all(keymap({binding: key}) for binding, key in named.items())
-    assert all(key in {*known_bindings()[binding].split(), "/", "!", ":", "?"} for binding, key in named.items())
+    assert all(key in {*known_bindings()[binding].split(), *"/!:?[]", "esc"} for binding, key in named.items())
 
 
 def test_hints_show_keys_as_remapped() -> None:
     colours = {**default_variables(THEMES[0]), "foreground": "white", "accent": "cyan"}
     look = make_look(UNICODE, tuple(colours.items()), few_colours=False)
-    shown = "".join(part.text for part in hints({"jobs.filter": "ctrl+f f3", "list.up": "i"}, look))
+    remapped = {"jobs.filter": "ctrl+f f3", "list.up": "i"}
+    shown = "".join(part.text for part in hints(Hints.LIST, remapped, look, 100))
     assert " j/i move " in shown
     assert " ctrl+f filter " in shown

@@ -241,6 +241,23 @@ async def test_what_comes_in_one_burst_after_the_slash_is_a_filter(daemon: InPro
         assert await commands_of(daemon, "j-aaaaaaaa") == await commands_of(daemon, "j-bbbbbbbb") == []
 
 
+async def test_a_y_in_one_burst_with_the_command_is_not_lost_and_confirms_nothing(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await insert(daemon, "j-aaaaaaaa", JobState.RUNNING)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        for letter in "xy":
+            ui.app.post_message(events.Key(letter, letter))
+        await ui.dialog(ConfirmDialog)
+        await ui.until(lambda: "press y again" in ui.text(), "what became of it")
+        assert await commands_of(daemon, "j-aaaaaaaa") == []
+        assert not ui.toasts()
+        ui.clock.pass_by(1)
+        await ui.press("y")
+        await ui.until(ui.toasts, "it is done")
+        assert await commands_of(daemon, "j-aaaaaaaa") == ["CANCEL"]
+
+
 async def test_what_comes_in_one_burst_after_the_colon_is_no_command(daemon: InProcessDaemon, tmp_path: Path) -> None:
     await two(daemon)
     async with open_ui(daemon, tmp_path, SIZE) as ui:

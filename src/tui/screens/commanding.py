@@ -53,6 +53,7 @@ class CommandScreen(Screen[None]):
         super().__init__()
         self._busy: set[tuple[str, str]] = set()
         self._is_asking = False
+        self._answered_too_soon = False
 
     def chosen_rows(self) -> Sequence[JobRow]:
         raise NotImplementedError
@@ -70,7 +71,7 @@ class CommandScreen(Screen[None]):
 
     def buttons(self, row: JobRow) -> list[Button]:
         """One for each key that does something now, and for each command without a key; recommended ones first."""
-        keys = self._displayed_keys()
+        keys = self.displayed_keys()
         busy = {command for job_id, command in self._busy if job_id == row.job.id}
         keyed = [(name, offered_one(row, commands)) for name, commands in KEYED.items()]
         found = [
@@ -86,7 +87,7 @@ class CommandScreen(Screen[None]):
         ]
         return sorted(found, key=lambda button: not button.offered.recommended)
 
-    def _displayed_keys(self) -> Mapping[str, str]:
+    def displayed_keys(self) -> Mapping[str, str]:
         """What a person presses, as remapped, by name of the key."""
         remapped = self.milepost.settings.keys
         keys = {}
@@ -99,6 +100,20 @@ class CommandScreen(Screen[None]):
         """Stays until it is read."""
         text = brief(f"{error.message}\n{error.remedy}".strip(), 600)
         self.notify(text, title="Not done", severity="error", timeout=STICKY, markup=False)
+
+    def answers_too_soon(self) -> bool:
+        """Whether a `y` came between a command and its question: it is for that, and nobody can have read it yet."""
+        self._answered_too_soon = self._is_asking
+        return self._is_asking
+
+    def on_screen_suspend(self) -> None:
+        """All that was typed before the question was there has been handled."""
+        if self._answered_too_soon:
+            from milepost.tui.screens.dialogs import ConfirmDialog  # as in `_chosen`
+
+            if isinstance(self.app.screen, ConfirmDialog):
+                self.app.screen.answered_too_soon()
+            self._answered_too_soon = False
 
     def action_key(self, name: str) -> None:
         self.command(KEYED[name])

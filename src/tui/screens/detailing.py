@@ -1,11 +1,14 @@
 """What screens with a detail of a job do for it: send what a person chose there, and copy what it gives."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
 from milepost.core.errors import MilepostError
+from milepost.tui.parts import Hints, hints
 from milepost.tui.screens.commanding import NOT_LIVE, CommandScreen
+from milepost.tui.widgets.click_line import ClickLine
 
 if TYPE_CHECKING:
     from milepost.tui.widgets.detail import JobDetail
@@ -14,7 +17,33 @@ if TYPE_CHECKING:
 class DetailingScreen(CommandScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("Y", "copy_report", "Copy failure report", show=False, id="command.copy_report"),
+        Binding("tab", "app.focus_next", "Next pane", show=False, id="detail.next_pane"),
+        Binding("shift+tab", "app.focus_previous", "Pane before", show=False, id="detail.previous_pane"),
     ]
+
+    def detail(self) -> "JobDetail | None":
+        """The one that is open."""
+        raise NotImplementedError
+
+    def on_descendant_focus(self) -> None:
+        """Other keys work now."""
+        self.paint_hints()
+        self.paint_actions()
+
+    def paint_hints(self) -> None:
+        detail, milepost = self.detail(), self.milepost
+        if detail is None:
+            which = Hints.LIST
+        elif not detail.has_focus_within:
+            which = Hints.BESIDE
+        else:
+            which = Hints.ITEMS if detail.takes_item_keys else Hints.DETAIL
+        self.query_one("#hints", ClickLine).show(hints(which, milepost.settings.keys, milepost.look, self.size.width))
+
+    def displayed_keys(self) -> Mapping[str, str]:
+        """Among items the key to retry is for one of them."""
+        keys, detail = super().displayed_keys(), self.detail()
+        return {**keys, "retry": ""} if detail is not None and detail.takes_item_keys else keys
 
     def action_copy_report(self) -> None:
         """Of the first of the chosen jobs, whether its detail is open or not."""

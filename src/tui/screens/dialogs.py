@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from milepost.common.text import brief
 from milepost.tui.clock import clock_of
 
-#: Seconds in which a key that was meant for the list before confirms nothing.
+#: Seconds in which nobody can have read a question: a `y` within them is told to be too soon, and confirms nothing.
 _TOO_SOON = 0.3
 
 #: Of both kinds: read with the first of them, not before the first paint.
@@ -25,6 +25,8 @@ _STYLE = """
 }
 .dialog-title { text-style: bold; margin-bottom: 1; width: 100%; }
 .dialog-text { margin-bottom: 1; width: 100%; }
+#too-soon { display: none; color: $warning; margin-bottom: 1; width: 100%; }
+#too-soon.said { display: block; }
 .dialog-buttons { height: auto; align-horizontal: right; }
 .dialog-buttons Button { margin-left: 2; }
 &.narrow .dialog-buttons { layout: vertical; }
@@ -61,12 +63,14 @@ class ConfirmDialog(ModalScreen[bool]):
         super().__init__()
         self.question = question
         self._shown = 0.0
+        self._too_soon = Static("That y came before this could be read: press y again.", id="too-soon")
 
     def compose(self) -> ComposeResult:
         question = self.question
         with Vertical(classes="dialog"):
             yield Static(brief(question.title), classes="dialog-title", markup=False)
             yield Static(brief(question.consequence), classes="dialog-text", markup=False)
+            yield self._too_soon
             if question.count:
                 yield Static(f"Type {question.count} and press Enter:", markup=False)
                 yield Input(id="count", compact=True, restrict=r"[0-9]*", max_length=9)
@@ -78,6 +82,10 @@ class ConfirmDialog(ModalScreen[bool]):
     def on_mount(self) -> None:
         self._shown = clock_of(self).monotonic()
 
+    def answered_too_soon(self) -> None:
+        """A `y` is not lost without a word; but what destroys something is not done before it could be read."""
+        self._too_soon.set_class(not self.question.count, "said")
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - as Textual calls it
         return not (action == "do" and self.question.count)
 
@@ -87,6 +95,8 @@ class ConfirmDialog(ModalScreen[bool]):
     def action_do(self) -> None:
         if clock_of(self).monotonic() - self._shown >= _TOO_SOON:
             self.dismiss(True)
+        else:
+            self.answered_too_soon()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "do")

@@ -38,6 +38,12 @@ class JobScreen(DetailingScreen):
         self._paint()
         self.query_one(JobDetail).focus_tab()
 
+    def detail(self) -> JobDetail:
+        return self.query_one(JobDetail)
+
+    def on_resize(self) -> None:
+        self.paint_hints()
+
     def go_to(self, job_id: str) -> None:
         self.app.switch_screen(JobScreen(job_id))
 
@@ -72,7 +78,7 @@ class JobScreen(DetailingScreen):
         if row is not None:
             self._row = row
             self.query_one(JobDetail).show(row.job)
-        self.query_one("#hints", ClickLine).show(parts.detail_hints(self.milepost.settings.keys, self.milepost.look))
+        self.paint_hints()
         self.paint_actions()
 
     def on_job_detail_closed(self, event: JobDetail.Closed) -> None:
@@ -89,5 +95,6 @@ class JobScreen(DetailingScreen):
             self.call_later(self.run_action, value)
 
     def action_copy_id(self) -> None:
-        self.app.copy_to_clipboard(self._job_id)
-        self.notify(f"Copied {self._job_id}.", markup=False)
+        if not self.answers_too_soon():
+            self.app.copy_to_clipboard(self._job_id)
+            self.notify(f"Copied {self._job_id}.", markup=False)

@@ -101,6 +101,7 @@ class JobsScreen(DetailingScreen):
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width < PLAIN.width or event.size.height < PLAIN.height, "plain")
         self._paint_lines()
+        self.paint_hints()
 
     # --- what is shown ---
 
@@ -201,7 +202,7 @@ class JobsScreen(DetailingScreen):
     def _paint_all(self) -> None:
         self._rebuild_now()
         self._show_detail()
-        self._paint_hints()
+        self.paint_hints()
 
     def _paint_lines(self) -> None:
         """The lines around the list: cheap, for each repaints only when its text is another."""
@@ -228,9 +229,6 @@ class JobsScreen(DetailingScreen):
 
     def _why_empty(self) -> str:
         return parts.why_empty(self.milepost.link, self.milepost.store, self.view, self._wrong)
-
-    def _paint_hints(self) -> None:
-        self.query_one("#hints", ClickLine).show(parts.hints(self.milepost.settings.keys, self.milepost.look))
 
     def _each_second(self) -> None:
         moves = self.query_one(Masthead).look_at(self.milepost.store)
@@ -416,7 +414,7 @@ class JobsScreen(DetailingScreen):
 
     def action_copy_id(self) -> None:
         self._follow_cursor()
-        if self.view.cursor_id:
+        if self.view.cursor_id and not self.answers_too_soon():
             self.app.copy_to_clipboard(self.view.cursor_id)
             self.notify(f"Copied {self.view.cursor_id}.", markup=False)
 
@@ -426,11 +424,15 @@ class JobsScreen(DetailingScreen):
     def detail_pane(self) -> DetailPane:
         return self.query_one(DetailPane)
 
+    def detail(self) -> "JobDetail | None":
+        return self.detail_pane.detail
+
     def _show_detail(self) -> None:
         self.detail_pane.show(self.cursor_row)
 
     def _settle_detail(self) -> None:
         """After it took room from the list."""
+        self.paint_hints()
         self.call_after_refresh(self._show_detail)
         self.call_after_refresh(self.table.show_line, self.table.cursor)
 
@@ -441,6 +443,7 @@ class JobsScreen(DetailingScreen):
     def _close_detail(self) -> None:
         self.detail_pane.close()
         self.table.focus()
+        self.paint_hints()
 
     def action_zoom(self, by: int) -> None:
         self.detail_pane.zoom(by)

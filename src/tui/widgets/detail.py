@@ -148,6 +148,11 @@ class JobDetail(Widget):
         assert isinstance(items, Items)
         return items
 
+    @property
+    def takes_item_keys(self) -> bool:
+        """Whether the keys of items work now."""
+        return self._tab is Tab.ITEMS and self._pane.has_focus_within
+
     def show(self, job: "Job | None") -> None:
         """The newest document of the open job; None closes what is open. May be called for every repaint."""
         if job is None:

@@ -34,6 +34,10 @@ class DetailPane(Vertical):
         return self.has_class("open")
 
     @property
+    def detail(self) -> "JobDetail | None":
+        return self._detail if self.is_open else None
+
+    @property
     def searches_log(self) -> bool:
         """Whether a person is in the log, which has a search of its own."""
         return self._detail is not None and self.has_focus_within and self._detail.shows_log

@@ -107,7 +107,7 @@ class ItemList(NotedList):
 
     def draw(self, line: int, width: int) -> list[Segment]:
         look = look_of(self)
-        gutter = Segment(f"{look.glyphs.cursor if line == self.cursor else ' '} ", look.accent)
+        gutter = Segment(f"{look.glyphs.cursor if self.points_at(line) else ' '} ", look.accent)
         item = self._window.at(line)
         if item is None:
             return [gutter, Segment("…", look.dim)]

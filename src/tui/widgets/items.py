@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: In the order of their digits; None: all items.
 CHIPS = (None, ItemState.FAILED, ItemState.RETRY, ItemState.SKIPPED, ItemState.SUCCEEDED, ItemState.PENDING)
+#: Lines from which on there is room for what the signs mean.
+TALL = 12
 _CHOSEN = Style(bold=True, underline=True)
 
 
@@ -81,7 +83,9 @@ class Items(Widget):
         & > StepGrid { height: 1; }
         & > ItemList, & > ItemCard { height: 1fr; }
         & > ItemCard { display: none; }
-        &.-card > StepGrid, &.-card > ItemList, &.-card > #items-filter { display: none; }
+        & > #items-legend { display: none; }
+        &.-tall > #items-legend { display: block; }
+        &.-card > StepGrid, &.-card > ItemList, &.-card > ClickLine { display: none; }
         &.-card > ItemCard { display: block; }
     }
     """
@@ -99,6 +103,7 @@ class Items(Widget):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as every widget
         super().__init__(id=id)
         self.grid = StepGrid(id="items-grid")
+        self.legend = ClickLine(id="items-legend")
         self.line = ClickLine(id="items-filter")
         self.list = ItemList(id="items-list")
         self.card = ItemCard(id="items-card")
@@ -107,6 +112,7 @@ class Items(Widget):
 
     def compose(self) -> ComposeResult:
         yield self.grid
+        yield self.legend
         yield self.line
         yield self.list
         yield self.card
@@ -156,6 +162,7 @@ class Items(Widget):
 
     def show_grid(self, columns: int, grid: "GetJobGridResponse") -> None:
         self.grid.show_grid(columns, grid)
+        self._show_legend()
 
     def show_window(self, wanted: WindowWanted, items: "list[Item]", total: int) -> None:
         self.list.show_window(wanted, items, total)
@@ -246,8 +253,10 @@ class Items(Widget):
     # --- keys and mouse ---
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as every handler
+        self.set_class(self.size.height >= TALL, "-tall")
         self._fit_grid()
         self._show_line()
+        self._show_legend()
 
     def _fit_grid(self) -> None:
         """All steps where there is room, never more than a third of the height."""
@@ -274,6 +283,7 @@ class Items(Widget):
         self.choose(ItemFilter())
         item_id = event.item_id - 1 if event.failed else event.item_id
         self._place = PlaceWanted(self.list.filter, item_id, event.failed)
+        self.list.focus()
         self.post_message(Wanted(self))
 
     @on(LineList.Opened, "#items-list")
@@ -290,6 +300,17 @@ class Items(Widget):
         event.stop()
         if event.control is self.list:
             self._show_line()
+        else:
+            self._show_legend()
+
+    def on_descendant_focus(self) -> None:
+        self._show_legend()
+
+    def on_descendant_blur(self) -> None:
+        self._show_legend()
+
+    def _show_legend(self) -> None:
+        self.legend.show(self.grid.legend(self.size.width))
 
     @on(LineList.Opened)
     def _opened(self, event: LineList.Opened) -> None:

@@ -168,7 +168,7 @@ class JobTable(LineList):
         marked = self.is_marked(row.job.id)
         segments = [
             Segment(look.glyphs.mark if marked else " ", look.accent),
-            Segment(f"{look.glyphs.cursor if line == self.cursor else ' '} ", look.accent),
+            Segment(f"{look.glyphs.cursor if self.points_at(line) else ' '} ", look.accent),
         ]
         for column, _, cells in columns_for(width, self.chosen_columns):
             segments += _padded(column.draw(row, look, cells), cells, column.right)

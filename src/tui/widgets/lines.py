@@ -103,6 +103,10 @@ class LineList(ScrollView, can_focus=True):
         """Cells of a line: `size` counts the scrollbar too."""
         return self.scrollable_content_region.width
 
+    def points_at(self, line: int) -> bool:
+        """Whether the sign of the cursor stands there: in the one list that the keys are for."""
+        return line == self.cursor and self.has_focus
+
     # --- drawing ---
 
     def render_lines(self, crop: Region) -> list[Strip]:

@@ -1,5 +1,6 @@
 """How the items stand at each step: a line a step, a cell for an item or for several neighbours."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -10,6 +11,7 @@ from textual.message import Message
 
 from milepost.common.text import width as cells_of
 from milepost.tui import figures
+from milepost.tui.parts import Part
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets.cells import Line, cell, plain
@@ -81,6 +83,18 @@ class StepGrid(NotedList):
         self._grid, self._asked_for, self._outdated = grid, columns, False
         self.refresh()
 
+    def legend(self, width: int) -> list[Part]:
+        """What the cells mean; while a person is in the grid, what the chosen cell stands for."""
+        look, chosen = look_of(self), self._chosen_cell
+        if self.has_focus and chosen is not None:
+            return [Part(f" {_cell_words(chosen)}", look.dim)]
+        items = max((one.items for step in self._grid.steps for one in step.cells), default=0) if self._grid else 0
+        for form in _LEGEND_FORMS:
+            parts = _legend(items, form, look)
+            if sum(cells_of(part.text) for part in parts) <= width:
+                break
+        return parts
+
     def failed_to_read(self) -> None:
         """It is not asked for again before it is outdated once more."""
         self._asked_for, self._outdated = self._cells_wide, False
@@ -91,7 +105,7 @@ class StepGrid(NotedList):
         look = look_of(self)
         assert self._job is not None
         step = self._job.steps[line]
-        chosen = self.has_focus and line == self.cursor
+        chosen = self.points_at(line)
         return [
             Segment(look.glyphs.cursor if chosen else " ", look.accent),
             cell(plain(step.name), self._name_cells, look.strong),
@@ -130,11 +144,16 @@ class StepGrid(NotedList):
         cells = self._cells_at(self.cursor)
         self._column = max(0, min(self._column + by, len(cells) - 1))
         self.repaint_line(self.cursor)
+        self.post_message(self.Moved(self, self.cursor))
 
     def action_open(self) -> None:
+        if self._chosen_cell is not None:
+            self._choose(self._chosen_cell)
+
+    @property
+    def _chosen_cell(self) -> "GridCell | None":
         cells = self._cells_at(self.cursor)
-        if cells:
-            self._choose(cells[min(self._column, len(cells) - 1)])
+        return cells[min(self._column, len(cells) - 1)] if cells else None
 
     def on_click(self, event: events.Click) -> None:
         line, at = self.scroll_offset.y + event.y, event.x - self._name_cells - 2
@@ -146,6 +165,57 @@ class StepGrid(NotedList):
     def _choose(self, one: "GridCell") -> None:
         if one.first_item_key:
             self.post_message(self.CellChosen(one.first_item_id, failed=one.failed > 0))
+
+
+@dataclass(frozen=True)
+class _LegendForm:
+    """How it begins where a cell is one item, and where it is several; and what is between a sign and its word."""
+
+    one: str
+    several: str
+    between: str
+
+
+_LEGEND_FORMS = (
+    _LegendForm(" a cell is an item: ", " a cell is up to {} items, the worst of them shows: ", " "),
+    _LegendForm(" cell = item ", " cell = worst of up to {} items ", ""),
+    _LegendForm(" cell = item ", " cell = {} items ", ""),
+)
+
+
+def _legend(items: int, form: _LegendForm, look: Look) -> list[Part]:
+    """From the worst on, as `cell_look` chooses."""
+    glyphs, styles = look.glyphs, look.statuses
+    signs = (
+        (glyphs.failed, "failed", styles[Status.FAILED]),
+        (glyphs.retry, "retry", styles[Status.WAITING]),
+        (glyphs.running, "running", styles[Status.RUNNING]),
+        (glyphs.pending, "pending", look.dim),
+        (glyphs.done, "done", styles[Status.COMPLETED]),
+        (glyphs.skipped, "skipped", look.dim),
+        (glyphs.bar_empty, "gone", look.dim),
+    )
+    parts = [Part(form.one if items <= 1 else form.several.format(figures.count(items)), look.dim)]
+    for glyph, word, style in signs:
+        parts += [Part(f" {glyph}", style), Part(f"{form.between}{word}", look.dim)]
+    return parts
+
+
+def _cell_words(one: "GridCell") -> str:
+    """As "6 items from row-12 on: 1 failed, 5 done; Enter goes there"."""
+    counts = (
+        (one.failed, "failed"),
+        (one.retry, "to be tried again"),
+        (one.in_flight, "running"),
+        (one.pending, "pending"),
+        (one.succeeded, "done"),
+        (one.skipped, "skipped"),
+        (one.upstream, "gone in an earlier step"),
+    )
+    key, several = plain(one.first_item_key), one.items > 1
+    found = ", ".join(f"{figures.count(number)} {word}" if several else word for number, word in counts if number)
+    which = f"{figures.count(one.items)} items from {key} on" if several else key or "the job"
+    return f"{which}: {found}{'; Enter goes there' if key else ''}"
 
 
 def cell_look(one: "GridCell", look: Look) -> tuple[str, Style]:

@@ -128,7 +128,7 @@ class StepTable(NotedList):
         columns, name_cells = columns_for(width)
         glyph, style = step_look(step, look, is_moving=self.row.is_moving)
         segments: Line = [
-            Segment(f"{look.glyphs.cursor if line == self.cursor else ' '} ", look.accent),
+            Segment(f"{look.glyphs.cursor if self.points_at(line) else ' '} ", look.accent),
             Segment(f"{glyph} ", style),
             cell(plain(step.name), name_cells, look.strong),
         ]

@@ -94,7 +94,7 @@ class Timeline(NotedList):
         look, event = look_of(self), self._events[line]
         client = f" ({safe(event.client)})" if event.client else ""
         segments = [
-            Segment(f"{look.glyphs.cursor if line == self.cursor else ' '} ", look.accent),
+            Segment(f"{look.glyphs.cursor if self.points_at(line) else ' '} ", look.accent),
             Segment(f"{documents.clock(event.event_time, clock_of(self).now())}  ", look.dim),
         ]
         if width >= 70:
