@@ -200,7 +200,7 @@ class Reconcile:
         self._dispatch.show(job)
         if job.stop is not None and job.stop.force and self._force_is_due(job, run):
             await self._reap(run)
-        elif run.hello_time is None and self._vigil.age(run.create_time) > HELLO_GRACE:
+        elif run.hello_time is None and self._vigil.silence(job.id) > HELLO_GRACE:
             logger.warning("run %d of %s never said hello", run.number, job.id)
             await self._reap(run, f"did not say hello within {HELLO_GRACE:.0f} s")
         else:
@@ -208,7 +208,7 @@ class Reconcile:
 
     async def _may_still_come(self, run: Run) -> bool:
         """The daemon ended between starting this runner and noting its process: it may be about to say hello."""
-        return time.time() - run.create_time <= HELLO_GRACE and await asyncio.to_thread(runners.has_processes, run)
+        return self._vigil.silence(run.job_id) <= HELLO_GRACE and await asyncio.to_thread(runners.has_processes, run)
 
     def _force_is_due(self, job: Job, run: Run) -> bool:
         """An attached runner gets a moment to end its tree itself, so that what it finished is delivered."""

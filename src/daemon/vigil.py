@@ -86,13 +86,13 @@ class Vigil:
         """Before the runs are looked at."""
         self._awake = self._awake.looked(self._clocks())
 
-    def age(self, since: float) -> float:
-        """Seconds since then (Unix seconds), as far as machine and daemon have been awake without a gap."""
-        return self._awake.bounded(time.time() - since, self._clocks().monotonic)
+    def silence(self, job_id: str) -> float:
+        """Seconds since the runner was heard, or since its run was first asked about or looked at."""
+        return self._silence(job_id, self._watched_run(job_id))
 
     async def look(self, job: Job, run: Run) -> None:
         """Records what begins and what ends, and has watchers see what changed. Raises what the store raises."""
-        watched = self._watched.setdefault(job.id, _Watched(self._clocks().monotonic))
+        watched = self._watched_run(job.id)
         definition = from_json(job.definition_json)
         watched.pid = run.pid or 0
         watched.heard = self._heard(job.id, watched)
@@ -114,6 +114,9 @@ class Vigil:
     def forget(self, job_id: str) -> None:
         """Its run is closed."""
         self._watched.pop(job_id, None)
+
+    def _watched_run(self, job_id: str) -> _Watched:
+        return self._watched.setdefault(job_id, _Watched(self._clocks().monotonic))
 
     def _evidence(self, job_id: str, definition: PipelineDefinition) -> Evidence:
         live, watched, now = self._live(job_id), self._watched.get(job_id), self._clocks().monotonic
