@@ -119,6 +119,8 @@ class Run:
     def _settle(self, level: Level) -> None:
         """Says when nothing can start any more, and when nothing executes; ends the run when all is delivered."""
         is_idle = not self._ledger.attempts
+        if is_idle:
+            self._stream.send_rest()
         holding = self._nothing_starts(level)
         drained = self._is_drained or (holding and is_idle and not self._stream.outbox.has_unsent)
         if (holding, drained) != (self._is_holding, self._is_drained):

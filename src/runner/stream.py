@@ -16,6 +16,8 @@ _LOG = logging.getLogger(__name__)
 #: Seconds: a stream that breaks sooner was no good, and the longest pause after a row of those.
 _SHORT_LIVED = 1.0
 _LONGEST_PAUSE = 1.0
+#: Seconds between two batches that nobody waits for: a batch costs a commit and three messages, however small it is.
+_BATCH_INTERVAL = 0.02
 
 
 class Stream:
@@ -27,7 +29,8 @@ class Stream:
         self._on_quiet = on_quiet
         self._wake = asyncio.Event()
         self._inspections: deque[pb.Inspection] = deque()
-        self.outbox = Outbox(self._wake.set)
+        self._is_resting = False
+        self.outbox = Outbox(self._wake_for_batch)
         self.gathers = Gathers(self._wake.set)
         self.is_attached = False
         self.is_heartbeat_due = False
@@ -65,6 +68,30 @@ class Stream:
 
     def send_inspection(self, inspection: pb.Inspection) -> None:
         self._inspections.append(inspection)
+        self._wake.set()
+
+    def send_rest(self) -> None:
+        """Nothing executes, so nothing more comes into the batch."""
+        if self._is_resting and self.outbox.has_unsent:
+            self._rested()
+
+    def _wake_for_batch(self) -> None:
+        if self._may_send_batch:
+            self._wake.set()
+
+    @property
+    def _may_send_batch(self) -> bool:
+        return not self._is_resting or self.outbox.is_waited_for
+
+    def _next_batch(self) -> pb.Batch | None:
+        batch = self.outbox.next_batch() if self._may_send_batch else None
+        if batch is not None and not self._is_resting:
+            self._is_resting = True
+            asyncio.get_running_loop().call_later(_BATCH_INTERVAL, self._rested)
+        return batch
+
+    def _rested(self) -> None:
+        self._is_resting = False
         self._wake.set()
 
     async def _converse(self, attachment: Attachment, on_response: Callable[[pb.AttachResponse], None]) -> None:
@@ -105,7 +132,7 @@ class Stream:
             return pb.AttachRequest(gather=request)
         if self._inspections:
             return pb.AttachRequest(inspection=self._inspections.popleft())
-        if batch := self.outbox.next_batch():
+        if batch := self._next_batch():
             return pb.AttachRequest(batch=batch)
         return None
 
