@@ -1,4 +1,4 @@
-"""The loop anybody would write: `true` for each of COUNT items, CONCURRENCY at a time, nothing recorded.
+"""The loop anybody would write: `true ITEM` for each of COUNT items, CONCURRENCY at a time, nothing recorded.
 
 `asyncio_commands.py COUNT CONCURRENCY` prints one line of JSON.
 """
@@ -13,8 +13,8 @@ async def main(count: int, concurrency: int) -> None:
     items = iter(range(count))
 
     async def work() -> None:
-        for _ in items:
-            process = await asyncio.create_subprocess_exec("true", stdin=asyncio.subprocess.DEVNULL)
+        for item in items:
+            process = await asyncio.create_subprocess_exec("true", str(item), stdin=asyncio.subprocess.DEVNULL)
             if await process.wait():
                 raise RuntimeError("true is not true")
 
