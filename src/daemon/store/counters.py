@@ -10,6 +10,7 @@ from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("counters")
+_COLUMNS = {outcome: outcome.lower() for outcome in Outcome}
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Deltas:
         steps: dict[int, dict[str, float | None]] = defaultdict(_no_change)
         counts: dict[int, Counter[str]] = defaultdict(Counter)
         for (step, outcome, _), number in self.records.items():
-            counts[step][outcome.lower()] += number
+            counts[step][_COLUMNS[outcome]] += number
         for step, number in self.total.items():
             counts[step]["total"] += number
         for step, number in self.retrying.items():
@@ -52,11 +53,11 @@ def add(
     """Adds the deltas, touches the job, and settles which totals are known and which steps have ended."""
     for step, columns in deltas.by_step().items():
         tx.execute(_QUERIES.add, columns | {"job": sequence, "step": step})
-    labels = [(number, sequence, *key) for key, number in deltas.records.items() if number]
-    tx.executemany(_QUERIES.ensure_label, [label[1:] for label in labels])
-    tx.executemany(_QUERIES.add_label, labels)
-    tx.execute(_QUERIES.set_activity, (now, sequence))
-    tx.touch(job_id)
+    for (step, outcome, label), number in deltas.records.items():
+        counted = (number, sequence, step, outcome.value, label)
+        if number and tx.execute(_QUERIES.add_label, counted).rowcount == 0:
+            tx.execute(_QUERIES.insert_label, counted)
+    tx.touch(job_id, active=now)
     _settle(tx, sequence, definition, now)
 
 

@@ -112,21 +112,34 @@ class _Batch:
     def complete(self, group: Completed) -> bool:
         """Whether any of them counts."""
         group = replace(group, label=self._counted_label(group.step, group.label))
+        if len(group.items) == 1:
+            if not self._record(group):  # then nothing of it was written
+                self.superseded.extend(report.ref for report in group.reports())
+                return False
+        else:
+            counting = self._record_together(group)
+            if counting is None:
+                return False
+            group = counting
+        self.has_counted = True
+        self.deltas.records[group.step, _OUTCOMES[group.kind], group.label] += len(group.items)
+        self.deltas.started(group.step, min(group.start_times))
+        self.ended.append((group.step, group.items))
+        return True
+
+    def _record_together(self, group: Completed) -> Completed | None:
+        """Those that count; None when none does."""
         self.tx.execute("SAVEPOINT together")
         if not self._record(group):
             self.tx.execute("ROLLBACK TO together")
             counting = self._counting(group)
             if not counting:
                 self.tx.execute("RELEASE together")
-                return False
+                return None
             group = Completed.of(counting)
             self._record(group)
         self.tx.execute("RELEASE together")
-        self.has_counted = True
-        self.deltas.records[group.step, _OUTCOMES[group.kind], group.label] += len(group.items)
-        self.deltas.started(group.step, min(group.start_times))
-        self.ended.append((group.step, group.items))
-        return True
+        return group
 
     def end(self, report: Report) -> None:
         """A task that gives many, or one that did not complete: it failed, was lost under its worker, or given back."""

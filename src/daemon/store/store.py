@@ -45,10 +45,10 @@ class Transaction:
         self.revision = revision
         self.touched: set[str] = set()
 
-    def touch(self, job_id: str) -> None:
-        """Stamps the job with this commit's revision; those who listen are told."""
-        if job_id not in self.touched:
-            self.connection.execute(_QUERIES.touch, (self.revision, job_id))
+    def touch(self, job_id: str, *, active: float = 0.0) -> None:
+        """Stamps the job with this commit's revision; those who listen are told. `active`: also with this time."""
+        if active or job_id not in self.touched:
+            self.connection.execute(_QUERIES.touch, (self.revision, active, job_id))
             self.touched.add(job_id)
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:

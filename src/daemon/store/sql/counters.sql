@@ -8,8 +8,8 @@ UPDATE step SET
     start_time = coalesce(start_time, :start_time)
 WHERE job = :job AND position = :step;
 
--- name: ensure_label
-INSERT INTO step_label (job, step, outcome, label, count) VALUES (?, ?, ?, ?, 0) ON CONFLICT DO NOTHING;
+-- name: insert_label
+INSERT INTO step_label (count, job, step, outcome, label) VALUES (?, ?, ?, ?, ?);
 
 -- name: add_label
 UPDATE step_label SET count = count + ? WHERE job = ? AND step = ? AND outcome = ? AND label = ?;
@@ -19,6 +19,3 @@ SELECT * FROM step WHERE job = ? ORDER BY position;
 
 -- name: settle
 UPDATE step SET total_known = ?, end_time = ? WHERE job = ? AND position = ?;
-
--- name: set_activity
-UPDATE job SET activity_time = max(activity_time, ?) WHERE sequence = ?;

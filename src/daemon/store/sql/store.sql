@@ -5,4 +5,4 @@ SELECT store_id, revision FROM meta;
 UPDATE meta SET revision = ?;
 
 -- name: touch
-UPDATE job SET revision = ? WHERE id = ?;
+UPDATE job SET revision = ?, activity_time = max(activity_time, ?) WHERE id = ?;
