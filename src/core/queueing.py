@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DEFAULT_QUEUE = "default"
 
@@ -66,6 +66,8 @@ def places(queued: Sequence[Queued]) -> dict[str, int]:
 
 def wait_text(job_id: str, queued: Sequence[Queued], active_queues: Sequence[str], limits: Limits) -> str:
     """Where it waits, for which limit, and how to raise that; empty when it has a slot now, or is not queued."""
+    # That its records are being rewritten is soon over and no limit.
+    queued = [replace(job, held=False) if job.job_id == job_id else job for job in queued]
     waiting = next((job for job in queued if job.job_id == job_id), None)
     starting = next_to_start(queued, active_queues, limits)
     if waiting is None or job_id in starting:

@@ -45,3 +45,4 @@ def test_a_job_that_waits_says_where_for_which_limit_and_how_to_raise_it() -> No
     assert in_all.startswith("queued at place 1: the daemon runs 3 jobs at a time. ")
     assert "set max_running_jobs to 4 (milepost config)" in in_all
     assert wait_text("9", jobs, [], LIMITS) == ""
+    assert wait_text("1", [queued("1", held=True)], [], LIMITS) == ""

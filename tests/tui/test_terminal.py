@@ -186,7 +186,7 @@ async def force_cancels(story: Story) -> None:
 async def completes_and_retries(story: Story) -> None:
     daemon, terminal = story.daemon, story.terminal
     await terminal.press("r")
-    job = await story.wait_listed("✓ completed", JobState.COMPLETED, deadline=60)
+    job = await story.wait_listed("! completed", JobState.COMPLETED, deadline=60)
     assert labels_of(job) == SUMS
     await terminal.wait_shown(rf"{job.id} +creators .* 100% +313/313 .* {SUMS['failed']} *$")
     story.assert_nothing_ran_twice()
@@ -194,7 +194,7 @@ async def completes_and_retries(story: Story) -> None:
     before = executed(daemon)
     await terminal.press("t")
     await daemon.wait_for(job.id, lambda now: now.run_count == job.run_count + 1, "the failed ones run again")
-    job = await story.wait_listed("✓ completed", JobState.COMPLETED)
+    job = await story.wait_listed("! completed", JobState.COMPLETED)
     assert labels_of(job) == SUMS
     failed = await keys_that(daemon, job.id, job_pb2.ITEM_STATE_FAILED)
     assert set(executed(daemon) - before) == {f"fetch {key}" for key in failed}
