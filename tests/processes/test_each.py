@@ -98,6 +98,26 @@ async def test_the_folder_of_artefacts_is_private(daemon: RealDaemon) -> None:
     assert not (daemon.state / "store.db").stat().st_mode & 0o077
 
 
+async def test_commands_under_way_while_the_daemon_is_killed_run_once_and_are_recorded(daemon: RealDaemon) -> None:
+    job = await submit(daemon)
+    await daemon.wait_effects(14)
+    runner = daemon.runner_pid(job.id)
+    daemon.kill()
+    await daemon.start()
+    # Those still under way are the new daemon's, too.
+    await daemon.wait_for(job.id, lambda found: found.counts.in_flight == 4, "the runner has attached again")
+    assert daemon.runner_pid(job.id) == runner
+    daemon.kill()
+    daemon.gate.touch()
+    # These end while no daemon is there.
+    await daemon.wait_effects(9 + 4, "done")
+    await daemon.start()
+    completed = await daemon.wait_state(job.id, JobState.COMPLETED)
+    assert daemon.effects() == dict.fromkeys((f"url-{n}" for n in range(10, 50)), 1)
+    assert (completed.counts.succeeded, completed.counts.failed) == (36, 4)
+    assert (completed.run_count, completed.resume_count) == (1, 0)
+
+
 async def test_what_a_job_creates_has_the_modes_that_its_owner_is_used_to(daemon: RealDaemon) -> None:
     daemon.terminate()
     before = os.umask(0o027)
