@@ -1,6 +1,6 @@
 """What is listed, in which order, what is marked, and where the cursor stands. Pure; time is an argument."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
@@ -116,15 +116,15 @@ class JobView:
         line = self.line_of(self.cursor_id)
         self.move_to(self.cursor_line if line is None else line)
 
-    def matching(self, rows: Mapping[str, JobRow], now: float) -> Sequence[JobRow]:
-        found: Sequence[JobRow] = list(rows.values())
+    def matching(self, rows: Mapping[str, JobRow], now: float) -> Collection[JobRow]:
+        found: Collection[JobRow] = rows.values()
         if self.statuses:
             found = [row for row in found if row.status in self.statuses]
         if self._node is None:
             return found
         from milepost.common.filter import select  # as above
 
-        return select(self._node, found, now)
+        return select(self._node, found, now, JobRow._fields)
 
     # --- cursor and marks ---
 

@@ -1,10 +1,11 @@
 """SQL and predicate are the same filter: for any tree and any jobs they choose the same ones."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -148,6 +149,31 @@ def subject(job: Job, described: Described) -> FilterSubject:
     )
 
 
+class PlacedSubject(NamedTuple):
+    """A subject whose fields are read by their places."""
+
+    findings: frozenset[FindingKind]
+    id: str
+    name: str
+    folded_name: str
+    state: JobState
+    pipeline: str
+    queue: str
+    labels: Mapping[str, str]
+    create_time: float
+    activity_time: float
+    priority: int
+    total: int
+    succeeded: int
+    failed: int
+    skipped: int
+    processed: int
+
+
+def placed(one: FilterSubject) -> PlacedSubject:
+    return PlacedSubject(*(getattr(one, field) for field in PlacedSubject._fields))
+
+
 def store_job(tx: Transaction, number: int, described: Described) -> str:
     job = jobs.insert(tx, replace(described.job, id=f"j-{number:08d}"), described.definition)
     for position, (more, succeeded, failed, skipped) in enumerate(described.counters):
@@ -184,6 +210,8 @@ async def test_sql_and_one_pass_choose_what_the_predicate_chooses(
         expected = [one for one in subjects if matches(node, one, NOW)]
         assert {job.id for job in found} == {one.id for one in expected}, node
         assert list(select(node, subjects, NOW)) == expected, node
+        by_place = select(node, [placed(one) for one in subjects], NOW, PlacedSubject._fields)
+        assert [one.id for one in by_place] == [one.id for one in expected], node
 
 
 @pytest.mark.parametrize(
