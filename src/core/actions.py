@@ -1,8 +1,8 @@
 """What a person may do with a job now, in words. Clients display this list and decide nothing (J6)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
@@ -11,8 +11,7 @@ from milepost.core.lifecycle import Circumstances, Effect, Standing, effect_of, 
 from milepost.core.model import Command, Job, JobState, Reason
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """`effect` when allowed: what it would do. `refusal` when not: why, and what to do instead."""
 
     command: Command

@@ -5,7 +5,6 @@ what is pending are computed here, never stored.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from milepost.core.definition import PipelineDefinition
@@ -155,8 +154,7 @@ def rate(samples: Sequence[Sample], now: float) -> float:
     return (samples[-1].processed - first.processed) / span if span >= RATE_MINIMUM else 0.0
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """From a time until another, in Unix seconds."""
 
     start: float

@@ -18,7 +18,7 @@ from milepost.common.wire.enums import FINDING_KINDS, JOB_STATES, RUNNER_LOST_PO
 from milepost.common.wire.times import duration, timestamp
 from milepost.core import progress
 from milepost.core.actions import actions
-from milepost.core.definition import PipelineDefinition, from_json
+from milepost.core.definition import Gives, PipelineDefinition, Takes, from_json
 from milepost.core.findings import does_not_get_on
 from milepost.core.lifecycle import Circumstances
 from milepost.core.model import Job, JobState, StepCounts
@@ -33,7 +33,7 @@ from milepost.v1 import job_pb2 as pb
 _FINDING_KINDS = {number: kind for kind, number in FINDING_KINDS.items()}
 
 #: Documents that are built before the loop gets a turn.
-BURST = 20
+BURST = 5
 
 logger = logging.getLogger(__name__)
 
@@ -147,8 +147,8 @@ def _document(job: Job, live: Live, around: Surroundings, folder: str, now: floa
         outcomes=wire.outcomes(progress.job_outcomes(definition, job.steps)),
         progress=_job_progress(job, definition, counts, rates, around.run_starts.get(job.id), now),
         steps=[
-            _step(step, definition, count, rate, _elapsed(step, spans, now))
-            for step, count, rate in zip(job.steps, counts, rates, strict=True)
+            _step(step, shape.takes, shape.gives, count, rate, _elapsed(step, spans, now))
+            for step, shape, count, rate in zip(job.steps, definition.steps, counts, rates, strict=True)
         ],
         activity_time=timestamp(job.activity_time),
         folder=folder,
@@ -263,10 +263,9 @@ def _elapsed(step: StepCounts, spans: Sequence[Span], now: float) -> float | Non
     return progress.seconds_at_work(Span(step.start_time, step.end_time or now), spans)
 
 
-def _step(
-    step: StepCounts, definition: PipelineDefinition, counts: Counts, rate: float, elapsed: float | None
-) -> pb.Step:
-    shape = definition.steps[step.position]
+@lru_cache(maxsize=1000)
+def _step(step: StepCounts, takes: Takes, gives: Gives, counts: Counts, rate: float, elapsed: float | None) -> pb.Step:
+    """Kept, because of the steps of a running job most stay as they are."""
     seconds_left = progress.eta(counts, rate)
     return pb.Step(
         name=step.name,
@@ -278,8 +277,8 @@ def _step(
         outcomes=wire.outcomes(step.labels),
         start_time=timestamp(step.start_time),
         end_time=timestamp(step.end_time),
-        takes=shape.takes,
-        gives=shape.gives,
+        takes=takes,
+        gives=gives,
     )
 
 

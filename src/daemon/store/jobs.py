@@ -177,20 +177,12 @@ def _steps(db: sqlite3.Connection, sequences: str) -> Mapping[int, list[StepCoun
     for row in db.execute(_QUERIES.step_labels, (sequences,)).fetchall():
         labels[row["job"], row["step"]].append(LabelCount(Outcome(row["outcome"]), row["label"], row["count"]))
     steps: dict[int, list[StepCounts]] = defaultdict(list)
-    for row in db.execute(_QUERIES.steps, (sequences,)).fetchall():
-        steps[row["job"]].append(
-            StepCounts(
-                position=row["position"],
-                name=row["name"],
-                total=row["total"],
-                total_known=bool(row["total_known"]),
-                succeeded=row["succeeded"],
-                failed=row["failed"],
-                skipped=row["skipped"],
-                labels=tuple(labels.get((row["job"], row["position"]), ())),
-                start_time=row["start_time"],
-                end_time=row["end_time"],
-            )
+    for job, position, name, total, known, succeeded, failed, skipped, start_time, end_time in db.execute(
+        _QUERIES.steps, (sequences,)
+    ).fetchall():
+        counted = tuple(labels.get((job, position), ()))
+        steps[job].append(
+            StepCounts(position, name, total, bool(known), succeeded, failed, skipped, counted, start_time, end_time)
         )
     return steps
 

@@ -42,7 +42,7 @@ FROM job LEFT JOIN operation ON operation.job = job.sequence
 SELECT count(*) FROM job
 
 -- name: steps
-SELECT * FROM step WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, position;
+SELECT job, position, name, total, total_known, succeeded, failed, skipped, start_time, end_time FROM step WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, position;
 
 -- name: step_labels
 SELECT * FROM step_label WHERE job IN (SELECT value FROM json_each(?)) AND count > 0
