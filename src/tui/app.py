@@ -111,7 +111,7 @@ class MilepostApp(App[None]):
         return terminal_filters(super().get_line_filters(), self.glyphs, no_color=self.no_color)
 
     def get_default_screen(self) -> Screen[None]:
-        return JobsScreen()
+        return JobsScreen(self.store, self.clock)
 
     async def on_event(self, event: events.Event) -> None:
         """What is pasted may come from a job: without control characters, which a field would show as they are."""

@@ -6,7 +6,7 @@ import pytest
 from textual.widgets import Input
 
 from milepost.core.model import JobState
-from milepost.tui.screens import jobs as subject
+from milepost.tui.screens import listing as subject
 from milepost.tui.status import Status
 from milepost.tui.view import Order, Sort
 from tests.support.in_process import InProcessDaemon
@@ -120,7 +120,7 @@ async def test_a_frozen_list_stands_still(daemon: InProcessDaemon, tmp_path: Pat
         assert "frozen" in ui.line_of("#listing")
         await insert(daemon, "j-eeeeeeee", JobState.WAITING)
         await ui.until(lambda: ui.app.store.by_status[Status.WAITING] == 1, "the new job is told of")
-        ui.screen._rebuild()
+        ui.screen.listing.rebuild()
         assert letters(ui) == "dabc"
         await ui.press("u")
         await ui.until(lambda: letters(ui) == "edabc", "the list is as it is")

@@ -59,7 +59,7 @@ async def test_a_key_meant_for_the_job_that_has_just_left_the_list(daemon: InPro
     async with open_ui(daemon, tmp_path, SIZE) as ui:
         await ui.go_to("j-aaaaaaaa")
         delete(ui, "j-aaaaaaaa")
-        ui.screen._rebuild()
+        ui.screen.listing.rebuild()
         assert ui.screen.view.cursor_id == "j-bbbbbbbb"
         await ui.press("r")
         await ui.until(ui.toasts, "it says why not")

@@ -1,6 +1,5 @@
 """The jobs screen: every job, what needs someone first, and the keys that help."""
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,12 +12,14 @@ from textual.widgets import Input, Static
 from milepost.common.text import brief
 from milepost.core.errors import MilepostError
 from milepost.tui import parts
+from milepost.tui.clock import Clock
 from milepost.tui.memory import recall
 from milepost.tui.rows import JobRow
 from milepost.tui.screens.detailing import DetailingScreen
+from milepost.tui.screens.listing import Listing
 from milepost.tui.status import ATTENTION, Status
-from milepost.tui.store import Changes
-from milepost.tui.view import JobView, Sort
+from milepost.tui.store import Changes, JobStore
+from milepost.tui.view import Sort
 from milepost.tui.widgets.click_line import ClickLine
 from milepost.tui.widgets.detail_pane import SPLITS, DetailPane
 from milepost.tui.widgets.filter_line import FilterLine
@@ -29,12 +30,6 @@ from milepost.tui.widgets.masthead import Masthead
 if TYPE_CHECKING:
     from milepost.tui.widgets.detail import JobDetail
 
-#: Seconds between two times the whole list is put in order anew.
-REORDER = 1.0
-#: Seconds until a filter that uses the time is looked at again.
-LOOK_AGAIN = 5.0
-#: Seconds until a person has seen that another job is under the cursor.
-SEEN_AFTER = 1.0
 #: Below this size there is the list and nothing around it.
 PLAIN = Size(60, 16)
 #: Lines of a screen on which a detail has room below the list.
@@ -65,13 +60,12 @@ class JobsScreen(DetailingScreen):
         Binding("y", "copy_id", "Copy the id", show=False, id="jobs.copy_id"),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, store: JobStore, clock: Clock) -> None:
         super().__init__()
-        self.view = JobView()
-        self._stale = True
-        self._rebuilt = 0.0
-        self._slid = -SEEN_AFTER
-        self._last_mark = ""
+        # As it looks until something is told: to change it afterwards would style everything once more.
+        self.table = JobTable(id="table", classes="empty stale")
+        self.listing = Listing(self.table, store, clock)
+        self.view = self.listing.view
         self._notice = ""
         #: Why what stands in the filter line is no filter.
         self._wrong = ""
@@ -80,18 +74,14 @@ class JobsScreen(DetailingScreen):
         yield Masthead(id="masthead")
         yield FilterLine(id="filter-line")
         yield JobTableHead(id="head")
-        # As they look until something is told: to change it afterwards would style everything once more.
         self._notice = self._why_empty()
         yield Static(self._notice, id="notice", classes="shown", markup=False)
-        yield JobTable(id="table", classes="empty stale")
+        yield self.table
         yield DetailPane(self.milepost.client_of, id="detail-pane")
         yield ClickLine(id="actions")
         yield ClickLine(id="hints")
 
     def on_mount(self) -> None:
-        table = self.table
-        table.row_at = self._row_at
-        table.is_marked = lambda job_id: job_id in self.view.marks
         self.milepost.changes.subscribe(self, self._on_changes)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._paint_all())
         self._recall()
@@ -106,68 +96,17 @@ class JobsScreen(DetailingScreen):
     # --- what is shown ---
 
     @property
-    def table(self) -> JobTable:
-        return self.query_one(JobTable)
-
-    @property
     def _filter_line(self) -> FilterLine:
         return self.query_one(FilterLine)
 
-    @property
-    def _rows(self) -> Mapping[str, JobRow]:
-        return self.milepost.store.rows
-
-    def _row_at(self, line: int) -> JobRow | None:
-        ids = self.view.ids
-        return self._rows.get(ids[line]) if line < len(ids) else None
-
-    @property
-    def cursor_row(self) -> JobRow | None:
-        return self._rows.get(self.view.cursor_id)
-
-    def _follow_cursor(self) -> None:
-        """The table moves its cursor at once; its message may come after the next key."""
-        self.view.move_to(self.table.cursor)
-
     def _on_changes(self, changes: Changes) -> None:
-        self._stale = self._stale or changes.moved or (bool(changes.dirty) and self._depends_on_values)
-        is_due = time.monotonic() - self._rebuilt >= REORDER
-        if self._stale and (is_due or not self.view.ids):
-            self._rebuild()
-        else:
-            self._repaint(changes.dirty)
+        self.listing.tell(changes)
         if self.view.cursor_id in changes.dirty:
             self._show_detail()
         self._paint_lines()
 
-    @property
-    def _depends_on_values(self) -> bool:
-        """Whether an update may move a row without a change of its status."""
-        steady = (Sort.ATTENTION, Sort.STATUS, Sort.ID, Sort.NAME)
-        return bool(self.view.filter_text) or self.view.order.sort not in steady
-
-    def _rebuild(self) -> None:
-        view = self.view
-        self._follow_cursor()
-        before = view.cursor_id
-        if view.holds_still and view.ids:
-            view.drop_gone(self._rows)
-        else:
-            view.rebuild(self._rows, self.milepost.clock.now())
-            self._stale = False
-        if before and before != view.cursor_id:
-            self._slid = self.milepost.clock.monotonic()
-        self._rebuilt = time.monotonic()
-        self.table.show_count(len(view.ids))
-        self.table.put_cursor(view.cursor_line)
-
     def _rebuild_now(self) -> None:
-        """After a person chose something: at once, held still or not."""
-        self._follow_cursor()
-        self.view.rebuild(self._rows, self.milepost.clock.now())
-        self._stale, self._rebuilt = False, time.monotonic()
-        self.table.show_count(len(self.view.ids))
-        self.table.put_cursor(self.view.cursor_line)
+        self.listing.rebuild_now()
         self._paint_lines()
         self._remember()
 
@@ -190,14 +129,6 @@ class JobsScreen(DetailingScreen):
             reverse=view.order.reverse,
             split=self.detail_pane.split,
         )
-
-    def _repaint(self, dirty: set[str]) -> None:
-        """Only what is in sight and has changed."""
-        table, ids = self.table, self.view.ids
-        top = table.scroll_offset.y
-        for line in range(top, min(top + table.size.height, len(ids))):
-            if ids[line] in dirty:
-                table.repaint_line(line)
 
     def _paint_all(self) -> None:
         self._rebuild_now()
@@ -232,20 +163,14 @@ class JobsScreen(DetailingScreen):
 
     def _each_second(self) -> None:
         moves = self.query_one(Masthead).look_at(self.milepost.store)
-        if self.view.uses_time and time.monotonic() - self._rebuilt >= LOOK_AGAIN:
-            self._stale = True
-        was_stale = self._stale
-        if was_stale:
-            self._rebuild()
-        if was_stale or moves or not self.milepost.link.is_live:
+        if self.listing.look_again() or moves or not self.milepost.link.is_live:
             self._paint_lines()
 
     # --- what a person does ---
 
     def on_line_list_moved(self, event: LineList.Moved) -> None:
         if event.control is self.table:
-            self._slid = -SEEN_AFTER
-            self._follow_cursor()
+            self.listing.follow_hand()
             self.paint_actions()
             self._show_detail()
 
@@ -359,23 +284,17 @@ class JobsScreen(DetailingScreen):
             self._list_everything()
         line = self.view.line_of(job_id)
         if line is not None:
-            self.table.put_cursor(line)
-            self.view.move_to(line)
+            self.listing.put_cursor(line)
             self.paint_actions()
             self._show_detail()
             self.table.focus()
 
     def action_mark(self) -> None:
-        self._follow_cursor()
-        self.view.toggle_mark(self.view.cursor_id)
-        self._last_mark = self.view.cursor_id
-        self.table.action_move(1)
+        self.listing.mark()
         self._paint_marks()
 
     def action_mark_range(self) -> None:
-        self._follow_cursor()
-        first = self.view.line_of(self._last_mark)
-        self.view.mark_range(self.view.cursor_line if first is None else first, self.view.cursor_line)
+        self.listing.mark_range()
         self._paint_marks()
 
     def action_mark_all(self) -> None:
@@ -391,11 +310,7 @@ class JobsScreen(DetailingScreen):
         self._paint_lines()
 
     def action_next_failed(self) -> None:
-        self._follow_cursor()
-        line = self.view.next_line(self._rows, ATTENTION)
-        if line is not None:
-            self.table.put_cursor(line)
-            self.view.move_to(line)
+        if self.listing.to_next_failed():
             self.paint_actions()
 
     def action_back(self) -> None:
@@ -413,7 +328,7 @@ class JobsScreen(DetailingScreen):
             self._list_everything()
 
     def action_copy_id(self) -> None:
-        self._follow_cursor()
+        self.listing.follow_cursor()
         if self.view.cursor_id and not self.answers_too_soon():
             self.app.copy_to_clipboard(self.view.cursor_id)
             self.notify(f"Copied {self.view.cursor_id}.", markup=False)
@@ -428,7 +343,7 @@ class JobsScreen(DetailingScreen):
         return self.detail_pane.detail
 
     def _show_detail(self) -> None:
-        self.detail_pane.show(self.cursor_row)
+        self.detail_pane.show(self.listing.cursor_row)
 
     def _settle_detail(self) -> None:
         """After it took room from the list."""
@@ -453,21 +368,18 @@ class JobsScreen(DetailingScreen):
     # --- commands ---
 
     def chosen_rows(self) -> Sequence[JobRow]:
-        """What a command is for: the marked jobs that are listed, else the one under the cursor."""
-        self._follow_cursor()
-        wanted = self.view.marked or [self.view.cursor_id]
-        return [row for job_id in wanted if (row := self._rows.get(job_id))]
+        return self.listing.chosen_rows()
 
     def command(self, commands: Sequence[str]) -> None:
         """Not for a job that came under the cursor by itself, faster than a person can see it."""
-        if self.view.marked or self.milepost.clock.monotonic() - self._slid >= SEEN_AFTER:
+        if self.view.marked or not self.listing.slid_unseen:
             super().command(commands)
         else:
             words = f"The job under the cursor has left the list. Press it again if you mean {self.view.cursor_id}."
             self.notify(brief(words), severity="warning", markup=False)
 
     def paint_actions(self) -> None:
-        line, row = self.query_one("#actions", ClickLine), self.cursor_row
+        line, row = self.query_one("#actions", ClickLine), self.listing.cursor_row
         look = self.milepost.look
         if row is None or not self.milepost.link.is_live:
             line.show([])
