@@ -220,7 +220,7 @@ class _Hint:
 _MOVE = _Hint(("list.down", "list.up"), ("j", "k"), "move")
 _MARK = _Hint(("jobs.mark",), ("space",), "mark", "mark")
 _FILTER = _Hint(("jobs.filter",), ("/",), "filter", "filter")
-_PANE = _Hint(("detail.next_pane",), ("tab",), "pane", "app.focus_next")
+_PANE = _Hint(("detail.next_pane",), ("tab",), "pane", "pane(1)")
 _TABS = _Hint(("detail.previous_tab", "detail.next_tab"), ("[", "]"), "tabs")
 _BACK = _Hint(("detail.back",), ("esc",), "back")
 _REPORT = _Hint(("command.copy_report",), ("Y",), "copy report", "copy_report", spare=True)

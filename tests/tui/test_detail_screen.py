@@ -59,6 +59,8 @@ async def test_one_cursor_and_the_keys_that_work_where_it_is(daemon: InProcessDa
     async with open_ui(daemon, tmp_path, size=(100, 36)) as ui:
         await ui.go_to(JOB)
         assert "pane" not in ui.line_of("#hints")
+        await ui.press("tab")
+        assert _cursors(ui) == ["!"]  # not into the filter
         await ui.press("enter")
         await ui.until(lambda: "network: No answer." in ui.text(), "the items of the job")
         assert _cursors(ui) == ["!"]

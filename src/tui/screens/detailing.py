@@ -9,6 +9,7 @@ from milepost.core.errors import MilepostError
 from milepost.tui.parts import Hints, hints
 from milepost.tui.screens.commanding import NOT_LIVE, CommandScreen
 from milepost.tui.widgets.click_line import ClickLine
+from milepost.tui.widgets.lines import LineList
 
 if TYPE_CHECKING:
     from milepost.tui.widgets.detail import JobDetail
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 class DetailingScreen(CommandScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("Y", "copy_report", "Copy failure report", show=False, id="command.copy_report"),
-        Binding("tab", "app.focus_next", "Next pane", show=False, id="detail.next_pane"),
-        Binding("shift+tab", "app.focus_previous", "Pane before", show=False, id="detail.previous_pane"),
+        Binding("tab", "pane(1)", "Next pane", show=False, id="detail.next_pane"),
+        Binding("shift+tab", "pane(-1)", "Pane before", show=False, id="detail.previous_pane"),
     ]
 
     def detail(self) -> "JobDetail | None":
@@ -39,6 +40,13 @@ class DetailingScreen(CommandScreen):
         else:
             which = Hints.ITEMS if detail.takes_item_keys else Hints.DETAIL
         self.query_one("#hints", ClickLine).show(hints(which, milepost.settings.keys, milepost.look, self.size.width))
+
+    def action_pane(self, by: int) -> None:
+        """Among the lists: a field is typed in only by whoever asked for it."""
+        if by > 0:
+            self.focus_next(LineList)
+        else:
+            self.focus_previous(LineList)
 
     def displayed_keys(self) -> Mapping[str, str]:
         """Among items the key to retry is for one of them."""
