@@ -139,6 +139,7 @@ class TestResolve:
     async def test_last_of_none(self, store: Store) -> None:
         with pytest.raises(MilepostError) as refusal:
             await resolve(store, "@last")
+        assert refusal.value.message == "There is no job yet."
         assert refusal.value.code is Code.JOB_NOT_FOUND
 
 

@@ -253,3 +253,13 @@ async def test_a_command_of_a_newer_daemon_appears_by_itself(daemon: InProcessDa
         await ui.until(ui.toasts, "it says that it cannot")
         assert "the daemon is newer" in ui.toasts()[0]
         assert await commands_of(daemon, "j-aaaaaaaa") == []
+
+
+async def test_on_few_lines_the_answers_stay_in_sight(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await insert(daemon, "j-aaaaaaaa", JobState.RUNNING)
+    async with open_ui(daemon, tmp_path, (30, 8)) as ui:
+        await ui.press("x")
+        await ui.dialog(ConfirmDialog)
+        assert "Cancel job: j-aaaaaaaa" in ui.text()
+        assert "Keep the job" in ui.text()
+        assert "Cancel job (y)" in ui.text()

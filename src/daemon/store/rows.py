@@ -36,6 +36,10 @@ def sequence_of(db: sqlite3.Connection, job_id: str) -> int:
 
 
 def job_not_found(reference: str) -> MilepostError:
+    if reference == "@last":
+        return MilepostError(
+            Code.JOB_NOT_FOUND, "There is no job yet.", "Submit one: milepost run --help.", {"job": reference}
+        )
     return MilepostError(
         Code.JOB_NOT_FOUND,
         f"There is no job {reference!r}.",

@@ -30,6 +30,9 @@ _STYLE = """
 .dialog-buttons { height: auto; align-horizontal: right; }
 .dialog-buttons Button { margin-left: 2; }
 &.narrow .dialog-buttons { layout: vertical; }
+&.short .dialog { padding: 0 1; max-height: 100%; overflow-y: auto; }
+&.short .dialog-title, &.short .dialog-text, &.short #too-soon { margin-bottom: 0; }
+&.short .dialog-buttons { dock: bottom; background: $surface; }
 .dialog OptionList { height: auto; max-height: 16; background: $surface; border: none; }
 """
 
@@ -56,6 +59,8 @@ class ConfirmDialog(ModalScreen[bool]):
         Binding("left,right", "app.focus_next", "Other button", show=False, id="dialog.other"),
     ]
 
+    #: On few lines the answers stay in sight, and what is asked can be scrolled.
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "short"), (15, "tall")]  # noqa: RUF012 - as Screen
     #: Where there is no room for both answers side by side.
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "narrow"), (60, "wide")]  # noqa: RUF012 - as Screen
 
