@@ -108,16 +108,15 @@ class Ledger:
         self.running[attempt.task.ref.step] -= 1
         if attempt.timer is not None:
             attempt.timer.cancel()
-        self._release(attempt.task)
+        if not attempt.task.is_void:
+            del self.held[attempt.task.ref]
 
     def void(self, refs: Iterable[Ref]) -> list[Attempt]:
         """Drops these tasks; returns the attempts among them, which still execute."""
         dropped = {ref for ref in refs if ref in self.held}
         executing = [attempt for attempt in self.attempts.values() if attempt.task.ref in dropped] if dropped else []
         for ref in dropped:
-            task = self.held[ref]
-            task.is_void = True
-            self._release(task)
+            self.held.pop(ref).is_void = True
         return executing
 
     def waiting(self) -> list[HeldTask]:
@@ -127,7 +126,7 @@ class Ledger:
     def release_waiting(self) -> None:
         """The daemon still has them as pending."""
         for task in self.waiting():
-            self._release(task)
+            del self.held[task.ref]
 
     def longest_running(self) -> list[pb.RunningTask]:
         now = time.monotonic()
@@ -142,10 +141,6 @@ class Ledger:
             )
             for attempt in itertools.islice(self.attempts.values(), _LISTED_ATTEMPTS)
         ]
-
-    def _release(self, task: HeldTask) -> None:
-        if self.held.get(task.ref) is task:
-            del self.held[task.ref]
 
 
 def now_us() -> int:

@@ -106,7 +106,6 @@ class Outbox:
             outgoing.complete(ref, result)
         else:
             _fill(outgoing.batch.reports.add(), ref, result)
-        self._wake()
 
     def children(
         self, ref: Ref, enumeration: int, first: int, children: Children, on_durable: Callable[[], None]
@@ -179,6 +178,7 @@ class Outbox:
         if not self._batches or not self._batches[-1].has_room(size):
             self._last_sequence += 1
             self._batches.append(_Outgoing(self._last_sequence))
+            self._wake()
         outgoing = self._batches[-1]
         outgoing.entries += 1
         outgoing.bytes += size
