@@ -8,7 +8,7 @@ import time
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from bench import cli, commands, memory, pause, random_order, restart, throughput, tui, watch
+from bench import cancel, cli, commands, memory, pause, random_order, restart, throughput, tui, watch
 from bench.measuring import HERE, Effort, say
 from bench.table import Group, Row, as_json, as_markdown, show
 
@@ -19,6 +19,7 @@ GROUPS: Mapping[str, Callable[[Effort], Awaitable[list[Row]]]] = {
     "random-order": random_order.measure,
     "commands": commands.measure,
     "pause": pause.measure,
+    "cancel": cancel.measure,
     "watch": watch.measure,
     "restart": restart.measure,
     "memory": memory.measure,
