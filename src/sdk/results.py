@@ -11,6 +11,10 @@ MAX_LABEL = 64
 _decode = json.JSONDecoder().raw_decode
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _make_encoder: Any = getattr(json.encoder, "c_make_encoder", None)  # Any: typeshed does not know it
+_inside: dict[int, object] = {}  # what is being encoded, by which circles are found
+_chunks = _make_encoder and _make_encoder(  # where an interpreter has no such thing, the call below fails: slower
+    _inside, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+)
 
 
 class Outcome:
@@ -69,11 +73,12 @@ def encode(value: object, what: str = "The result") -> str:
 
 
 def _to_json(value: object) -> str:
-    """As `_encoder.encode` does it, which at every call makes more than a small result costs."""
-    if _make_encoder is None:
+    """As `_encoder.encode`, which makes what it encodes with anew for each value: that costs as much as a small one."""
+    try:
+        return "".join(_chunks(value, 0))
+    except Exception:  # noqa: BLE001 (whatever it is, the encoder that was made for this value says it again)
+        _inside.clear()
         return _encoder.encode(value)
-    text = json.encoder.encode_basestring
-    return "".join(_make_encoder({}, _encoder.default, text, None, ":", ",", False, False, False)(value, 0))
 
 
 def _check_bytes(text: str, what: str) -> None:

@@ -105,6 +105,23 @@ def test_result_that_cannot_be_kept(worker: Open, what: str, error_class: str, m
         assert remedy in failure["remedy"]
 
 
+def test_a_result_that_cannot_be_kept_does_no_harm_to_the_next_one(worker: Open) -> None:
+    text = """
+    value = [1, object()]
+
+    @p.step
+    async def a(item, task):
+        if task.attempt == 2:
+            value.pop()
+        return [value, value]
+"""
+    with worker(text) as process:
+        process.start()
+        assert process.run("a")[1] == "FAILED"
+        assert process.run("a", attempt=2)[1:4] == ["SUCCEEDED", "", "[[1],[1]]"]
+        process.end()
+
+
 def test_lines_are_tagged_and_whole(worker: Open) -> None:
     text = """
         import asyncio, sys
