@@ -27,9 +27,10 @@ from milepost.daemon.store.store import Commit, Store
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 
-#: Seconds between two frames at least; the first change after a quiet time is sent at once. A frame that takes longer,
-#: with those that are ready to get it, is followed by a rest as long as itself: half of the loop is left to commits.
+#: Seconds between two frames at least; the first change after a quiet time is sent at once.
 FRAME = 0.01
+#: Seconds of rest for each second that a frame takes with those who are ready to get it: commits go on meanwhile.
+REST = 1.0
 #: Seconds until a frame that failed is tried again.
 FAILED_FRAME = 1.0
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -51,13 +52,15 @@ _TOKEN = re.compile(r"([0-9a-f-]{1,64}):([0-9]{1,18})")
 class Update:
     """A job as watchers get it, as of `time` (Unix seconds).
 
-    `encoded`: a WatchJobsResponse with this job only; such messages are put together by joining their bytes.
+    `place`: in the queue. `encoded`: a WatchJobsResponse with this job only; such messages are put together by joining
+    their bytes.
     """
 
     job_id: str
     revision: int
     time: float
     subject: FilterSubject
+    place: int
     encoded: bytes
 
 
@@ -143,7 +146,7 @@ class Hub:
                 self._wake.set()
                 await asyncio.sleep(FAILED_FRAME)
             await asyncio.sleep(0)  # those who are ready take it now
-            await asyncio.sleep(max(FRAME, clock() - begun))
+            await asyncio.sleep(max(FRAME, (clock() - begun) * REST))
 
     def close(self) -> None:
         self._closed = True
@@ -182,14 +185,20 @@ class Hub:
             subscription.mark(changed, revision)
 
     async def _moved(self, updates: Mapping[str, Update | None]) -> set[str]:
-        """Other jobs whose place in the queue changed with these."""
+        """Jobs whose place in the queue changed with these, and is not what the updates say.
+
+        The updates were read before the places are, so they may be older.
+        """
         before = self._places
         if not any(job_id in before or (update and _is_queued(update)) for job_id, update in updates.items()):
             return set()
         async with self._reading:
             self._places = await self._store.read(queue.places)
-        told = {job_id for job_id, place in self._places.items() if place <= TOLD_PLACES}
-        return {job_id for job_id in told - updates.keys() if before.get(job_id) != self._places[job_id]}
+        return {
+            job_id
+            for job_id, place in self._places.items()
+            if place <= TOLD_PLACES and before.get(job_id) != place and not _tells(updates.get(job_id), place)
+        }
 
     # --- reading and encoding, one at a time ---
 
@@ -363,6 +372,7 @@ def _update(job: Job, document: job_pb2.Job) -> Update:
         revision=job.revision,
         time=time.time(),
         subject=subject(job, document),
+        place=document.queue_position,
         encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
     )
 
@@ -376,6 +386,10 @@ def _is_current(update: Update | None, job: Job) -> bool:
     if update is None or update.revision != job.revision:
         return False
     return job.state not in ACTIVE_STATES or time.time() - update.time < REUSE
+
+
+def _tells(update: Update | None, place: int) -> bool:
+    return update is not None and update.place == place
 
 
 def _is_queued(update: Update) -> bool:

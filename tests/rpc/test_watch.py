@@ -212,6 +212,21 @@ async def test_places_in_the_queue_are_told_to_those_behind(daemon: InProcessDae
             await watcher.read()
 
 
+async def test_places_are_told_also_when_the_queue_moves_while_others_are_being_told(daemon: InProcessDaemon) -> None:
+    first, second = "j-aaaaaaa2", "j-aaaaaaa3"
+    for place, job_id in enumerate((first, second)):
+        await daemon.insert(job_id, queue_time=1000.0 + place)
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        for number in range(30):
+            daemon.hub.changed(second)
+            await asyncio.sleep(0)  # its frame begins
+            await _change(daemon, first, priority=-1 if number % 2 == 0 else 1)
+            expected = [2, 1] if number % 2 == 0 else [1, 2]
+            while [watcher.jobs[job_id].queue_position for job_id in (first, second)] != expected:
+                await watcher.read()
+
+
 async def test_a_slow_watcher_gets_the_newest_state_and_few_messages(daemon: InProcessDaemon) -> None:
     padding = '{"text":"' + "x" * 100_000 + '"}'
     await daemon.insert("j-aaaaaaa2", parameters_json=padding)
@@ -225,6 +240,44 @@ async def test_a_slow_watcher_gets_the_newest_state_and_few_messages(daemon: InP
         before = slow.messages
         await slow.read_until_priority("j-aaaaaaa2", changes)
         assert slow.messages - before < changes / 4
+
+
+async def test_watchers_side_by_side_are_told_the_same_each_by_its_own_filter(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaa2", state=JobState.RUNNING, queue_time=None)
+    await daemon.insert("j-aaaaaaa3", state=JobState.PAUSED, queue_time=None)
+    async with _watching(daemon) as one, _watching(daemon) as other, _watching(daemon, "", "priority > 0") as some:
+        for watcher in (one, other, some):
+            await watcher.catch_up()
+        for number in range(1, 4):
+            # In flight first: the revision, and so the token, stays as it was.
+            daemon.live[job.id] = Live(in_flight={0: number % 2})
+            daemon.hub.changed(job.id)
+            await _change(daemon, "j-aaaaaaa2", priority=number)
+            for watcher in (one, other, some):
+                await watcher.read_until_priority("j-aaaaaaa2", number)
+        await _delete(daemon, "j-aaaaaaa3")
+        await _change(daemon, "j-aaaaaaa2", priority=9)
+        for watcher in (one, other, some):
+            await watcher.read_until_priority("j-aaaaaaa2", 9)
+        for watcher in (one, other):
+            while not watcher.deleted:
+                await watcher.read()
+        assert list(one.jobs) == list(other.jobs) == list(some.jobs) == ["j-aaaaaaa2"]
+        assert (one.deleted, other.deleted, some.deleted) == (["j-aaaaaaa3"], ["j-aaaaaaa3"], [])
+
+
+async def test_what_changes_in_flight_alone_reaches_every_watcher(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaa2", state=JobState.RUNNING, queue_time=None)
+    await daemon.add_items(job, ["a", "b", "c"])
+    async with _watching(daemon) as one, _watching(daemon) as other:
+        await one.catch_up()
+        await other.catch_up()
+        for executing in (1, 3, 2):
+            daemon.live[job.id] = Live(in_flight={1: executing})
+            daemon.hub.changed(job.id)
+            for watcher in (one, other):
+                while watcher.jobs[job.id].counts.in_flight != executing:
+                    await watcher.read()
 
 
 async def test_a_watcher_that_goes_away_leaves_nothing_behind(daemon: InProcessDaemon) -> None:
