@@ -79,7 +79,7 @@ def position_text(job: Job, definition: PipelineDefinition, retrying: int = 0) -
     parts = []
     if counts.remaining:
         parts.append(f"continues at {counts.processed + 1} of {counts.total}")
-        parts.append(f"{counts.remaining} remain")
+        parts.append("1 remains" if counts.remaining == 1 else f"{counts.remaining} remain")
     else:
         parts.append(f"all {counts.total} {unit}s are processed; continues with the steps after them")
     if retrying:

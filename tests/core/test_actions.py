@@ -1,8 +1,11 @@
 """The actions that a job carries are what the commands then do."""
 
+from dataclasses import replace
+
 import pytest
 
-from milepost.core.actions import actions, effect_text
+from milepost.core.actions import actions, effect_text, position_text
+from milepost.core.definition import command_pipeline
 from milepost.core.errors import MilepostError
 from milepost.core.lifecycle import Circumstances, Effect, Request, decide
 from milepost.core.model import Command, JobState
@@ -46,6 +49,9 @@ def test_what_is_recommended() -> None:
 def test_resume_says_where_it_continues() -> None:
     resume = next(a for a in actions(job(JobState.FAILED), CREATORS, Circumstances()) if a.command is Command.RESUME)
     assert resume.effect == "continues at 229 of 313; 85 remain; 11 failed are kept; finished already: items"
+    pipeline = command_pipeline(("true",), 4, 1, None)
+    last = replace(job(JobState.PAUSED), steps=(counts(0, "items", 1, done=1), counts(1, "run", 9, done=8)))
+    assert position_text(last, pipeline) == "continues at 9 of 9; 1 remains"
 
 
 def test_resume_of_a_broken_enumeration_says_so() -> None:
