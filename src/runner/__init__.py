@@ -1,8 +1,8 @@
 """The runner: one process a job and run, between the daemon and what executes the job's tasks.
 
-Owns: the stream to the daemon (`link`, `outbox`), what it was handed and what executes now (`ledger`, `schedule`,
-`attempts`), the processes below it (`children`, `worker`, `pool`, `commands`), the lines of a command pipeline's input
-(`lines`), the view into its process tree (`inspection`), and how a run ends (`run`, `main`).
+Owns: the stream to the daemon (`link`, `outbox`), what it was handed and what executes now (`pages`, `ledger`,
+`schedule`, `attempts`), the processes below it (`children`, `workers`, `worker`, `pool`, `commands`), the lines of a
+command pipeline's input (`lines`), the view into its process tree (`inspection`), and how a run ends (`run`, `main`).
 
 The daemon judges, the runner measures: it decides no retry and no state of a job; it enforces time-outs, because only
 it is near enough. It survives the daemon: output goes straight to the run's log, reports wait until they are durable

@@ -1,28 +1,25 @@
 """Executing: sends held tasks to where they run, hears how each attempt ends, and reports it."""
 
 import asyncio
-import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable
 
-from milepost.common.processes import ending_words, identify, kill_tree
+from milepost.common.processes import identify, kill_tree
 from milepost.core.definition import Executor, Gives, StepDefinition
 from milepost.runner import frames
 from milepost.runner.children import Children
 from milepost.runner.command_steps import CommandSteps
-from milepost.runner.endings import MemoryKills, lost_worker
-from milepost.runner.frames import Done, FrameError, FromWorker, Gather, Items, Pong, Ready, Result, Row, Save, TaskRow
+from milepost.runner.frames import Done, FrameError, Gather, Items, OfTasks, Result, Row, Save, TaskRow
 from milepost.runner.gathers import Gathers
-from milepost.runner.inspection import Inspectable
 from milepost.runner.job import Job
 from milepost.runner.ledger import Attempt, Ending, HeldTask, Ledger, Ref, now_us
 from milepost.runner.mistake import Mistake
 from milepost.runner.outbox import Outbox
-from milepost.runner.pool import Pool
 from milepost.runner.schedule import Lane, Schedule, concurrency
 from milepost.runner.text import printable
 from milepost.runner.worker import Worker
+from milepost.runner.workers import Workers
 from milepost.v1 import runner_service_pb2 as pb
 
 _LOG = logging.getLogger(__name__)
@@ -30,14 +27,8 @@ _LOG = logging.getLogger(__name__)
 #: Nothing new starts while this much waits for the daemon: what executes can still add to it, so memory is bounded.
 MAX_UNDELIVERED = 32 * 1024 * 1024
 
-#: Seconds that a worker may owe an answer before the daemon hears of it.
-SILENCE = 1.0
 #: The item of a job that its one-item steps and gathers work on.
 _ROOT = 0
-#: Workers in a row that may end before they were ready, until the pipeline is held to be unusable.
-_MAX_FAILED_STARTS = 3
-#: Tasks whose worker has died under them run each alone in one of at most so many processes.
-_SUSPECTS_AT_ONCE = 4
 #: Seconds in which a cancelled task must have ended before its worker is killed.
 _CANCEL_GRACE = 2.0
 _KILL_DEADLINE = 10.0
@@ -46,7 +37,10 @@ _FRAME_SIZE = 4 * 1024 * 1024
 
 
 class Attempts:
-    """`on_change` is called when something may start or may have come to an end, `on_mistake` at most a few times."""
+    """`on_change` is called when something may start or may have come to an end, `on_mistake` at most a few times.
+
+    `workers` are those that it starts tasks in.
+    """
 
     def __init__(
         self,
@@ -66,29 +60,12 @@ class Attempts:
         self._schedule = Schedule()
         self._outbox = outbox
         self._gathers = gathers
-        self._children = children
         self._group = group
         self._on_change = on_change
-        self._on_mistake = on_mistake
         self._commands = CommandSteps(job, children, outbox)
-        self._shared = Pool(1, None, self._start_worker)
-        self._alone = Pool(_SUSPECTS_AT_ONCE, 1, self._start_worker)
-        self._by_step = {
-            step.position: Pool(max(1, step.workers), 1, self._start_worker)
-            for step in self._steps
-            if step.executor is Executor.PROCESS
-        }
-        self._lives: dict[Worker, asyncio.Task[None]] = {}
-        self._worker_numbers = itertools.count(1)
-        self._failed_starts = 0
-        self._memory_kills = MemoryKills()
+        self.workers = Workers(job, children, group, self._on_frame, self._end_attempts, on_change, on_mistake)
 
     # What the run asks for.
-
-    def prepare(self) -> None:
-        """Starts the shared worker, so that an author's mistake shows before the first task arrives."""
-        if any(step.executor in (Executor.ASYNC, Executor.THREAD) for step in self._steps):
-            self._shared.grow(1)
 
     def hold(self, task: HeldTask) -> None:
         if self._ledger.hold(task):
@@ -119,63 +96,16 @@ class Attempts:
         self._schedule.clear()
         self._ledger.release_waiting()
 
-    def tell_stopping(self, reason: str) -> None:
-        """What `task.should_stop()` tells from now on; an empty reason takes it back."""
-        for worker in self._lives:
-            worker.send({"type": "stopping", "reason": reason})
-
-    def settle(self) -> None:
-        """After it nothing is to start: `is_settled` tells when what was sent to the workers before has begun."""
-        for worker in self._lives:
-            if worker.is_ready:
-                worker.settle()
-
-    @property
-    def is_settled(self) -> bool:
-        return all(worker.is_settled for worker in self._lives)
-
     async def stop(self) -> None:
         """Kills everything that executes; it is reported as returned."""
         for attempt in self._ledger.attempts.values():
             attempt.ending = attempt.ending or Ending.STOPPED
             if attempt.work is not None:
                 attempt.work.cancel()
-        for worker in self._lives:
-            worker.is_killed = True
+        self.workers.will_be_killed()
         left = await asyncio.to_thread(kill_tree, self._job.run.mark, identify(os.getpid()), _KILL_DEADLINE)
         if left:
             _LOG.error("these processes do not end: %s", [process.pid for process in left])
-
-    async def close(self) -> None:
-        """Ends the workers, politely first. Nothing may be executing."""
-        await asyncio.gather(*(worker.end(life) for worker, life in list(self._lives.items())))
-
-    def look_after_workers(self) -> None:
-        """Each second."""
-        self._memory_kills.look()
-        now = asyncio.get_running_loop().time()
-        for worker in self._lives:
-            worker.look(now)
-
-    def silent_workers(self) -> list[pb.SilentWorker]:
-        """Those that owe an answer, unless the runner is just ending them."""
-        return [
-            pb.SilentWorker(
-                pid=worker.identity.pid,
-                silent_seconds=worker.silence,
-                task_count=len(worker.attempts),
-                starting=not worker.is_ready,
-            )
-            for worker in self._lives
-            if worker.silence >= SILENCE and worker.identity is not None and not worker.is_killed
-        ]
-
-    def inspectable(self) -> list[Inspectable]:
-        return [
-            Inspectable(worker.number, worker.identity, self._job.stacks_file(worker.number))
-            for worker in self._lives
-            if worker.is_ready and worker.identity is not None
-        ]
 
     # Starting.
 
@@ -184,10 +114,7 @@ class Attempts:
             attempt.work = self._group.create_task(self._execute_command(attempt))
 
     def _start_in_workers(self, lane: Lane, room: int, step: StepDefinition) -> None:
-        pool = self._alone if lane.alone else self._by_step.get(lane.step, self._shared)
-        if self._failed_starts < _MAX_FAILED_STARTS:
-            pool.grow(room)
-        for worker, places in pool.places(room):
+        for worker, places in self.workers.places(lane, room):
             begun = self._ledger.begin(lane.step, self._schedule.take(lane, places))
             self._send(worker, begun, step)
 
@@ -280,17 +207,12 @@ class Attempts:
         """A coroutine is cancelled, a process killed. A thread ends only with its worker: when it must be `certain`."""
         executor = self._steps[attempt.task.ref.step].executor
         if executor is Executor.PROCESS or (executor is Executor.THREAD and certain):
-            self._kill(worker)
+            self.workers.kill(worker)
             return
         worker.send({"type": "cancel", "ids": [attempt.id], "reason": reason})
         if certain:
             loop = asyncio.get_running_loop()
-            attempt.timer = loop.call_later(_CANCEL_GRACE, self._kill, worker)
-
-    def _kill(self, worker: Worker) -> None:
-        if not worker.is_killed:
-            worker.is_killed = True
-            self._group.create_task(worker.kill())
+            attempt.timer = loop.call_later(_CANCEL_GRACE, self.workers.kill, worker)
 
     def _timeout_failure(self, attempt: Attempt) -> pb.TaskFailure:
         step = self._steps[attempt.task.ref.step]
@@ -300,59 +222,16 @@ class Attempts:
             remedy="Give the step a longer timeout if it needs it.",
         )
 
-    # Workers.
-
-    def _start_worker(self, pool: Pool) -> Worker:
-        worker = Worker(next(self._worker_numbers))
-        self._lives[worker] = self._group.create_task(self._live(worker, pool))
-        return worker
-
-    async def _live(self, worker: Worker, pool: Pool) -> None:
-        code = 0
-        try:
-            code = await worker.run(self._children, self._job.launch(worker.number), self._on_frame)
-            how = ending_words(code)
-        except OSError as error:
-            how = f"could not be started: {error.strerror}"
-            self._failed_starts = _MAX_FAILED_STARTS
-            self._on_mistake(
-                Mistake(
-                    f"No worker can be started: {error.filename or self._job.python}: {error.strerror}.",
-                    "See that the interpreter and the working directory that were recorded with the job are there.",
-                )
-            )
-        self._job.remove_stacks_file(worker.number)
-        del self._lives[worker]
-        pool.remove(worker)
+    def _end_attempts(self, worker: Worker, loss: pb.TaskFailure | None) -> None:
+        """What was in flight in a worker that has ended; without a loss it goes back."""
         self._gathers.forget(worker)
-        if not worker.is_killed:
-            _LOG.warning("worker %d %s, %d tasks in flight", worker.number, how, len(worker.attempts))
-        if not worker.is_ready and not worker.is_killed:
-            self._count_failed_start(how)
-        self._end_attempts(worker, code)
-        self._on_change()
-
-    def _end_attempts(self, worker: Worker, code: int) -> None:
-        """What was in flight in a worker that has ended was lost with it, unless the runner ended it."""
-        kind, failure = pb.REPORT_KIND_RETURNED, None
-        if not worker.is_killed and worker.identity is not None:
-            kind = pb.REPORT_KIND_LOST
-            in_flight, memory_ran_out = len(worker.attempts), self._memory_kills.happened
-            failure = lost_worker(worker.identity.pid, code, in_flight, worker.offence, memory_ran_out)
+        kind = pb.REPORT_KIND_RETURNED if loss is None else pb.REPORT_KIND_LOST
         for attempt in list(worker.attempts.values()):
-            self._finish(attempt, _result(attempt, kind, failure))
+            self._finish(attempt, _result(attempt, kind, loss))
 
-    def _count_failed_start(self, how: str) -> None:
-        self._failed_starts += 1
-        if self._failed_starts == _MAX_FAILED_STARTS:
-            self._on_mistake(
-                Mistake(
-                    f"The pipeline's worker {how} before it was ready, {_MAX_FAILED_STARTS} times.",
-                    f"See the run's log, and whether {self._job.python} works in {self._job.working_directory}.",
-                )
-            )
+    # What workers say.
 
-    def _on_frame(self, worker: Worker, frame: FromWorker) -> None:
+    def _on_frame(self, worker: Worker, frame: OfTasks) -> None:
         """Raises FrameError."""
         match frame:
             case Done():
@@ -365,16 +244,6 @@ class Attempts:
                 self._pass_saved(worker, frame)
             case Gather():
                 self._gathers.ask(worker, _executing(worker, frame.id), frame)
-            case Pong():
-                worker.pong(frame.n)
-                self._on_change()
-            case Ready():
-                worker.ready()
-                self._failed_starts = 0
-                self._on_change()
-            case frames.Mistake():
-                self._failed_starts = _MAX_FAILED_STARTS
-                self._on_mistake(Mistake.from_frame(frame))
 
     def _ended(self, worker: Worker, row: Row) -> Attempt:
         attempt = _executing(worker, row.id)

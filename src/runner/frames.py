@@ -150,7 +150,8 @@ class Mistake(_FromWorker):
     interpreter: str = ""
 
 
-FromWorker = Done | Items | Save | Gather | Pong | Ready | Mistake
+OfTasks = Done | Items | Save | Gather
+FromWorker = OfTasks | Pong | Ready | Mistake
 
 _DECODER: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)
 

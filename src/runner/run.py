@@ -80,7 +80,7 @@ class Run:
             background = [self._group.create_task(self._attend()), self._group.create_task(self._beat())]
             await self._over
             if self._attempts is not None:
-                await self._attempts.close()
+                await self._attempts.workers.close()
             for task in background:
                 task.cancel()
         return self._exit_code
@@ -106,9 +106,9 @@ class Run:
     def _enforce(self, level: Level, attempts: Attempts) -> None:
         self._level_in_force = level
         reason = "" if level is Level.RUN else self._own_reason or self._desired.reason or "The job is being stopped."
-        attempts.tell_stopping(reason)
+        attempts.workers.tell_stopping(reason)
         if level is Level.HOLD:
-            attempts.settle()
+            attempts.workers.settle()
         if level is Level.STOP:
             self._group.create_task(self._stop(attempts))
 
@@ -138,7 +138,7 @@ class Run:
     def _nothing_starts(self, level: Level) -> bool:
         if level is Level.RUN:
             return self._desired.finished and not self._ledger.held
-        return level is Level.STOP or self._attempts is None or self._attempts.is_settled
+        return level is Level.STOP or self._attempts is None or self._attempts.workers.is_settled
 
     def _limit(self, level: Level, reason: str) -> None:
         if level > self._own_level:
@@ -198,7 +198,7 @@ class Run:
         while True:
             self._children.reap_orphans()
             if self._attempts is not None:
-                self._attempts.look_after_workers()
+                self._attempts.workers.look()
             self._stream.beat()
             await asyncio.sleep(_HEARTBEAT)
 
@@ -233,7 +233,7 @@ class Run:
             desired_revision=self._desired.revision,
             holding=self._is_holding,
             drained=self._is_drained,
-            silent_workers=self._attempts.silent_workers() if self._attempts else (),
+            silent_workers=self._attempts.workers.silent() if self._attempts else (),
         )
 
     # What the daemon says.
@@ -268,7 +268,7 @@ class Run:
             self._stop_for_mistake,
         )
         if max(self._desired.state, self._own_level) == Level.RUN:
-            self._attempts.prepare()
+            self._attempts.workers.prepare()
 
     def _received(self, response: pb.AttachResponse) -> None:
         match response.WhichOneof("message"):
@@ -305,5 +305,5 @@ class Run:
             self._stream.beat()
 
     async def _inspect(self, request: int) -> None:
-        workers = self._attempts.inspectable() if self._attempts else []
+        workers = self._attempts.workers.inspectable() if self._attempts else []
         self._stream.send_inspection(pb.Inspection(request=request, processes=await inspect(workers)))
