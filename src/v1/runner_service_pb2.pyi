@@ -151,6 +151,7 @@ class Hello(_message.Message):
     PROCESS_START_TICKS_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     run: _builtins.int
     token: _builtins.str
@@ -159,6 +160,10 @@ class Hello(_message.Message):
     process_start_ticks: _builtins.int
     """Field 22 of /proc/PID/stat, and the boot id: a pid alone may be another process."""
     boot_id: _builtins.str
+    protocol: _builtins.int
+    """Of all messages of this service, as the runner knows them (PROTOCOL in common/wire/runner.py). The daemon refuses
+    another number than its own before anything else is said. Fields 1, 2, 3 and this one never change.
+    """
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskRef]:
         """Everything handed out and not yet acknowledged: executing, waiting in the runner, or reported without an answer."""
@@ -173,10 +178,11 @@ class Hello(_message.Message):
         process_start_ticks: _builtins.int = ...,
         boot_id: _builtins.str = ...,
         held: _abc.Iterable[Global___TaskRef] | None = ...,
+        protocol: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "held", b"held", "job_id", b"job_id", "pid", b"pid", "process_start_ticks", b"process_start_ticks", "run", b"run", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "held", b"held", "job_id", b"job_id", "pid", b"pid", "process_start_ticks", b"process_start_ticks", "protocol", b"protocol", "run", b"run", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -774,6 +780,7 @@ class Welcome(_message.Message):
     VOID_FIELD_NUMBER: _builtins.int
     DESIRED_FIELD_NUMBER: _builtins.int
     INPUT_IS_INLINE_ITEMS_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     definition_json: _builtins.str
     """Pipeline definition as described at submit (JSON, see core/definition.py)."""
     parameters_json: _builtins.str
@@ -791,6 +798,10 @@ class Welcome(_message.Message):
     lease_seconds: _builtins.float
     """Seconds without the daemon after which the runner finishes what it holds, spools and ends."""
     input_is_inline_items: _builtins.bool
+    protocol: _builtins.int
+    """As in Hello, as the daemon knows them; the runner ends when it is another than its own. A daemon that knows no number
+    sends 0. This field never changes.
+    """
     @_builtins.property
     def environment(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -817,10 +828,11 @@ class Welcome(_message.Message):
         void: _abc.Iterable[Global___TaskRef] | None = ...,
         desired: Global___Desired | None = ...,
         input_is_inline_items: _builtins.bool = ...,
+        protocol: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["desired", b"desired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_json", b"definition_json", "desired", b"desired", "environment", b"environment", "folder", b"folder", "input_file", b"input_file", "input_is_inline_items", b"input_is_inline_items", "input_name", b"input_name", "job_name", b"job_name", "lease_seconds", b"lease_seconds", "parameters_json", b"parameters_json", "pipeline_source_json", b"pipeline_source_json", "python", b"python", "sdk_folder", b"sdk_folder", "void", b"void", "working_directory", b"working_directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_json", b"definition_json", "desired", b"desired", "environment", b"environment", "folder", b"folder", "input_file", b"input_file", "input_is_inline_items", b"input_is_inline_items", "input_name", b"input_name", "job_name", b"job_name", "lease_seconds", b"lease_seconds", "parameters_json", b"parameters_json", "pipeline_source_json", b"pipeline_source_json", "protocol", b"protocol", "python", b"python", "sdk_folder", b"sdk_folder", "void", b"void", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

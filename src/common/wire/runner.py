@@ -8,6 +8,12 @@ from milepost.core.model import Child, Completed, Failure, PendingTask, Report, 
 from milepost.core.retry import bounded_retry_after
 from milepost.v1 import runner_service_pb2 as pb
 
+#: Of the messages of `RunnerService`, and of the spool, which holds some of them. Daemon and runner can be of different
+#: versions: a runner outlives its daemon, and files are changed under a running one. Both go on only with the same
+#: number, so raise it whenever a message changes so that the other side would misread or ignore what it is told: with
+#: every field that is added, taken away, or read differently. 1 and 2 were spools before there was a number.
+PROTOCOL = 3
+
 _KINDS = {
     pb.REPORT_KIND_SUCCEEDED: ReportKind.SUCCEEDED,
     pb.REPORT_KIND_SKIPPED: ReportKind.SKIPPED,
