@@ -2,7 +2,8 @@
 
 import socket
 import tempfile
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 import milepost
 from milepost.core.model import JobState
 from milepost.tui.link import LinkState
+from milepost.tui.screens import listing
+from milepost.v1 import job_pb2
+from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon, open_store, serving_of
 from tests.support.tui import Ui, commands_of, insert, open_ui, started, started_in
@@ -31,13 +35,46 @@ async def hold(ui: Ui, **values: Any) -> None:
     await ui.pilot.pause()
 
 
-async def test_connecting_to_one_that_does_not_answer(tmp_path: Path) -> None:
+@asynccontextmanager
+async def unanswered(home: Path) -> AsyncIterator[Ui]:
+    """Something listens, and says nothing."""
     with tempfile.TemporaryDirectory(prefix="milepost-") as folder, socket.socket(socket.AF_UNIX) as silent:
         silent.bind(f"{folder}/daemon.sock")
         silent.listen()
-        async with started_in(Path(folder), tmp_path) as ui:
+        async with started_in(Path(folder), home) as ui:
             await ui.until(lambda: "Connecting …" in ui.text(), "it says that it connects")
-            assert "connecting" in ui.line_of("#header")
+            yield ui
+
+
+async def test_connecting_to_one_that_does_not_answer(tmp_path: Path) -> None:
+    async with unanswered(tmp_path) as ui:
+        assert "connecting" in ui.line_of("#header")
+
+
+@pytest.mark.parametrize(("keys", "job_id"), [((), "j-aaaaaaaa"), (("j",), "j-cccccccc")])
+async def test_while_loading_what_comes_first_is_under_a_cursor_that_nobody_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], job_id: str
+) -> None:
+    monkeypatch.setattr(listing, "REORDER", 0.0)
+    failed, paused, completed, waiting = (
+        job_pb2.Job(id=f"j-{letter * 8}", state=state)
+        for letter, state in (
+            ("a", job_pb2.JOB_STATE_FAILED),
+            ("b", job_pb2.JOB_STATE_PAUSED),
+            ("c", job_pb2.JOB_STATE_COMPLETED),
+            ("d", job_pb2.JOB_STATE_WAITING),
+        )
+    )
+    async with unanswered(tmp_path) as ui:
+        await ui.tell(paused, completed)
+        await ui.press(*keys)
+        await ui.tell(failed)
+        assert ui.screen.view.cursor_id == job_id
+        ui.app.store.apply(pb.WatchJobsResponse(jobs=[paused, completed, failed], caught_up=True))
+        ui.app._on_change()
+        await ui.until(lambda: ui.app._telling is None, "all is told")
+        await ui.tell(waiting)
+        assert ui.screen.view.cursor_id == job_id
 
 
 async def test_starting_the_daemon_and_why_it_does_not_start(daemon: InProcessDaemon, tmp_path: Path) -> None:

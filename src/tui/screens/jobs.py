@@ -178,6 +178,7 @@ class JobsScreen(DetailingScreen):
         """First the detail beside the list, then all of the screen."""
         if event.control is not self.table:
             return
+        self.listing.follow_hand()
         if self.detail_pane.is_open or self.size.height < ROOMY:
             self.milepost.open_job(self.view.cursor_id)
         else:

@@ -29,6 +29,8 @@ class Listing:
         self._clock = clock
         self._rebuilt = 0.0
         self._slid = -SEEN_AFTER
+        #: Until all jobs are told, or a person moved the cursor: it stands on what comes first, not on what came first.
+        self._stays_on_top = True
         self._last_mark = ""
         table.row_at = self._row_at
         table.is_marked = lambda job_id: job_id in self.view.marks
@@ -83,8 +85,7 @@ class Listing:
         if view.holds_still and view.ids:
             view.drop_gone(self.rows)
         else:
-            view.rebuild(self.rows, self._clock.now())
-            self.is_stale = False
+            self._make_anew()
         if before and before != view.cursor_id:
             self._slid = self._clock.monotonic()
         self._show()
@@ -92,9 +93,15 @@ class Listing:
     def rebuild_now(self) -> None:
         """After a person chose something: at once, held still or not."""
         self.follow_cursor()
-        self.view.rebuild(self.rows, self._clock.now())
-        self.is_stale = False
+        self._make_anew()
         self._show()
+
+    def _make_anew(self) -> None:
+        self.view.rebuild(self.rows, self._clock.now())
+        if self._stays_on_top:
+            self.view.move_to(0)
+            self._stays_on_top = not self._store.complete
+        self.is_stale = False
 
     def _show(self) -> None:
         self._rebuilt = time.monotonic()
@@ -109,11 +116,14 @@ class Listing:
 
     def follow_cursor(self) -> None:
         """The table moves its cursor at once; its message may come after the next key."""
+        if self.table.cursor != self.view.cursor_line:
+            self._stays_on_top = False
         self.view.move_to(self.table.cursor)
 
     def follow_hand(self) -> None:
-        """A person moved the cursor, and so knows what is under it."""
+        """A person chose what is under the cursor, and so knows it."""
         self._slid = -SEEN_AFTER
+        self._stays_on_top = False
         self.follow_cursor()
 
     @property
@@ -123,7 +133,7 @@ class Listing:
 
     def put_cursor(self, line: int) -> None:
         self.table.put_cursor(line)
-        self.view.move_to(line)
+        self.follow_hand()
 
     def to_next_failed(self) -> bool:
         """False where nothing needs attention."""
