@@ -151,6 +151,11 @@ def strangers(mark: str, pids: Iterable[int]) -> list[int]:
     return [pid for pid in processes if mark_above(pid) not in (None, mark)]
 
 
+def keep_ended_children() -> None:
+    """They stay zombies until they are waited for: who inherits an ignored SIGCHLD never learns how a child ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def become_subreaper() -> None:
     """Orphans below this process become its children. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -18,7 +18,7 @@ from typing import NoReturn
 from milepost.common import paths
 from milepost.common.collector import prepare_collector
 from milepost.common.ending import end_process
-from milepost.common.processes import MARK_VARIABLE
+from milepost.common.processes import MARK_VARIABLE, keep_ended_children
 from milepost.common.settings import DEFAULT_QUEUE_LIMIT, DESCRIPTIONS, Settings, load_settings
 from milepost.core.errors import Code, MilepostError
 from milepost.core.findings import Patience
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     _leave_the_job_that_started_us()
     users_umask = os.umask(0o077)
+    keep_ended_children()
     prepare_collector()
     flags = vars(_parser().parse_args(arguments))
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from milepost.common.collector import prepare_collector
 from milepost.common.edges import edge
-from milepost.common.processes import MARK_VARIABLE, become_subreaper, identify, kill_tree
+from milepost.common.processes import MARK_VARIABLE, become_subreaper, identify, keep_ended_children, kill_tree
 from milepost.runner.job import RunIdentity
 from milepost.runner.link import Link
 from milepost.runner.run import Run
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _LOG.error("%s is not set: the daemon starts runners, nobody else does", MARK_VARIABLE)
         return EXIT_USAGE
     users_umask = os.umask(0o077)
+    keep_ended_children()
     become_subreaper()
     prepare_collector()
     identity = RunIdentity(options.job, options.run, mark, _read_token(options.token_fd), options.folder)

@@ -224,3 +224,18 @@ async def test_void_tasks_are_ended_or_dropped_and_not_reported(daemon: FakeDaem
     daemon.desire(pb.DESIRED_STATE_RUN, finished=True)
     assert await runner.ended() == 0
     assert [(report.task.item, report.kind) for report in daemon.reports] == [(12, pb.REPORT_KIND_SUCCEEDED)]
+
+
+async def test_how_a_command_ended_is_known_where_the_starter_ignored_sigchld(
+    daemon: FakeDaemon, start_runner: Start
+) -> None:
+    prepare(daemon, "sh", "-c", "exit 3")
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        start_runner()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(1))
+    await daemon.until(lambda: daemon.reports)
+    assert failures(daemon) == [("command_failed", "sh exited with 3.")]
