@@ -1,6 +1,6 @@
 """The file in which a runner leaves the batches that it could not deliver: `<job folder>/spool/run-<N>`.
 
-Format: the line `milepost spool 2 <job id> <run>`, then one record a batch: length of the content (4 bytes,
+Format: the line `milepost spool <protocol> <job id> <run>`, then one record a batch: length of the content (4 bytes,
 big-endian), CRC-32 of the whole file up to here without the earlier CRCs, this content included (4 bytes, big-endian),
 content (a serialized `milepost.v1.Batch`). So a record counts only in its own file, behind the records it was written
 behind: one that was doubled, moved, left out or brought from elsewhere ends the reading. Batches build on each other (a
@@ -11,6 +11,7 @@ is as untrusted as any report.
 """
 
 import os
+import re
 import stat
 import struct
 import zlib
@@ -21,9 +22,11 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from milepost.common.edges import edge
+from milepost.common.wire.runner import PROTOCOL
 from milepost.v1 import runner_service_pb2 as pb
 
 MAX_RECORD = 16 * 1024 * 1024
+MAX_HEADER = 256
 
 _LENGTH = struct.Struct(">I")
 _RECORD = struct.Struct(">II")
@@ -83,13 +86,22 @@ def read_spool(path: Path, job_id: str, run: int) -> Spool:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return Spool((), "it is not a file")
-        if file.read(len(header)) != header:
-            return Spool((), "it does not begin like the spool of this run")
+        first_line = file.readline(MAX_HEADER)
+        if first_line != header:
+            return Spool((), _other(first_line))
         return _read_records(file.read, zlib.crc32(header))
 
 
 def _header(job_id: str, run: int) -> bytes:
-    return f"milepost spool 2 {job_id} {run}\n".encode()
+    return f"milepost spool {PROTOCOL} {job_id} {run}\n".encode()
+
+
+def _other(first_line: bytes) -> str:
+    """What is wrong with it: `first_line` is not that of the spool of this run, as we write it."""
+    found = re.match(rb"milepost spool (\d{1,9}) ", first_line)
+    if found is not None and int(found[1]) != PROTOCOL:
+        return f"a runner of another version of Milepost wrote it: its protocol is {int(found[1])}, this one {PROTOCOL}"
+    return "it does not begin like the spool of this run"
 
 
 def _continued(checksum: int, content: bytes) -> int:

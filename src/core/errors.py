@@ -29,6 +29,7 @@ class Code(StrEnum):
     JOB_CHANGING = "JOB_CHANGING"
     # Who asks may not.
     RUN_FENCED = "RUN_FENCED"
+    PROTOCOL_MISMATCH = "PROTOCOL_MISMATCH"
     # The daemon or what it stands on.
     DAEMON_UNREACHABLE = "DAEMON_UNREACHABLE"
     DAEMON_ALREADY_RUNNING = "DAEMON_ALREADY_RUNNING"

@@ -12,12 +12,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from milepost.common.edges import edge
 from milepost.common.wire import runner as wire
 from milepost.core.definition import from_json
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Event, Job, Run, TaskRef
+from milepost.core.model import Event, Job, Reason, Run, TaskRef
 from milepost.daemon.feed import Feed
 from milepost.daemon.live import IDLE, Live
 from milepost.daemon.session import Send, Session, desired_of
@@ -32,6 +33,15 @@ logger = logging.getLogger(__name__)
 
 def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A runner that was refused though it is that of an open run, since when (Unix seconds), and why."""
+
+    run: int
+    time: float
+    reason: Reason
 
 
 class Dispatch:
@@ -55,6 +65,7 @@ class Dispatch:
         self._sessions: dict[str, Session] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._drained: dict[str, int] = {}
+        self._refused: dict[str, Refused] = {}
         #: Set, and replaced, whenever a runner comes or goes or a run is closed.
         self._moved = asyncio.Event()
 
@@ -90,6 +101,11 @@ class Dispatch:
         """Whether this run ends in order: its runner said that nothing executes and everything is reported."""
         return self._drained.get(job_id) == run
 
+    def refused(self, job_id: str, run: int) -> "Refused | None":
+        """If the runner of this run has been refused, and is to end."""
+        refused = self._refused.get(job_id)
+        return refused if refused is not None and refused.run == run else None
+
     async def wait_holding(self, job_id: str, revision: int, timeout: float) -> bool:
         """Whether, within `timeout` seconds, nothing of the job can start any more."""
         try:
@@ -119,10 +135,13 @@ class Dispatch:
     async def attach(self, requests: AsyncIterator[pb.AttachRequest], send: Send) -> None:
         """Serves one stream until the runner closes it.
 
-        Raises MilepostError(RUN_FENCED) when the token is not that of an open run.
+        Raises MilepostError: RUN_FENCED when the token is not that of an open run, PROTOCOL_MISMATCH when the runner
+        and this daemon would misread each other.
         """
         hello = await _hello(requests)
         await self._store.read(lambda db: _admit(db, hello))
+        if hello.protocol != wire.PROTOCOL:
+            await self._refuse(hello)
         await self._replace(hello.job_id)
         admitted = await self._store.write(lambda tx: _identify(tx, hello))
         session = self._session(admitted, _one_at_a_time(send))
@@ -136,6 +155,23 @@ class Dispatch:
             await session.run_loops(requests)
         finally:
             self._leave(session)
+
+    async def _refuse(self, hello: pb.Hello) -> NoReturn:
+        now = time.time()
+        what = (
+            f"The runner of run {hello.run} speaks protocol {hello.protocol}, this daemon {wire.PROTOCOL}: "
+            "they are of different versions of Milepost."
+        )
+        event = Event("RUNNER_REFUSED", now, "daemon", message=f"{what} It ends; what it held runs again.")
+        await self._store.write(lambda tx: events.append(tx, hello.job_id, event))
+        reason = Reason(
+            Code.PROTOCOL_MISMATCH,
+            f"{what} Milepost was changed while its daemon ran.",
+            "Restart the daemon (milepost daemon stop && milepost daemon start), then resume the job.",
+        )
+        self._refused[hello.job_id] = Refused(hello.run, now, reason)
+        self._on_wake()
+        raise MilepostError(Code.PROTOCOL_MISMATCH, what, "The runner is to end: what it holds will run again.")
 
     def _session(self, admitted: "_Admitted", send: Send) -> Session:
         job = admitted.job
@@ -173,6 +209,7 @@ class Dispatch:
     def forget(self, job_id: str) -> None:
         """The job's run is closed."""
         self._drained.pop(job_id, None)
+        self._refused.pop(job_id, None)
         self._move()
 
     def _welcome(self, admitted: "_Admitted", desired: pb.Desired) -> pb.Welcome:
@@ -194,6 +231,7 @@ class Dispatch:
             lease_seconds=self._lease,
             desired=desired,
             void=[wire.ref_to_proto(ref) for ref in admitted.void],
+            protocol=wire.PROTOCOL,
         )
 
 

@@ -33,7 +33,8 @@ from milepost.daemon.vigil import Vigil
 
 #: Longest time between two looks: a sentinel file is seen within 2 s (J14).
 INTERVAL = 1.0
-#: A forced stop gives the runner this long to end its tree and deliver what it has, then the daemon kills it.
+#: A forced stop gives the runner this long to end its tree and deliver what it has, a refusal to end its tree; then the
+#: daemon kills it.
 FORCE_GRACE = 1.0
 #: A runner that has not said hello after this time will not any more.
 HELLO_GRACE = 60.0
@@ -198,7 +199,7 @@ class Reconcile:
         assert identity is not None
         self._runners.watch(identity)
         self._dispatch.show(job)
-        if job.stop is not None and job.stop.force and self._force_is_due(job, run):
+        if self._is_to_be_killed(job, run):
             await self._reap(run)
         elif run.hello_time is None and self._vigil.silence(job.id) > HELLO_GRACE:
             logger.warning("run %d of %s never said hello", run.number, job.id)
@@ -210,12 +211,20 @@ class Reconcile:
         """The daemon ended between starting this runner and noting its process: it may be about to say hello."""
         return self._vigil.silence(run.job_id) <= HELLO_GRACE and await asyncio.to_thread(runners.has_processes, run)
 
+    def _is_to_be_killed(self, job: Job, run: Run) -> bool:
+        refused = self._dispatch.refused(job.id, run.number)
+        is_forced = job.stop is not None and job.stop.force and self._force_is_due(job, run)
+        return is_forced or (refused is not None and self._grace_is_over(refused.time))
+
     def _force_is_due(self, job: Job, run: Run) -> bool:
         """An attached runner gets a moment to end its tree itself, so that what it finished is delivered."""
         assert job.stop is not None
         if not self._dispatch.is_attached(job.id, run.number):
             return True
-        left = job.stop.time + FORCE_GRACE - time.time()
+        return self._grace_is_over(job.stop.time)
+
+    def _grace_is_over(self, since: float) -> bool:
+        left = since + FORCE_GRACE - time.time()
         if left > 0:
             asyncio.get_running_loop().call_later(left, self.wake)
             return False
@@ -231,7 +240,7 @@ class Reconcile:
             return
         folder = self._folder / "jobs" / run.job_id
         spool = await asyncio.to_thread(runners.spool, folder, run)
-        mistake = await asyncio.to_thread(runners.mistake, folder, run)
+        mistake = self._not_welcome(run) or await asyncio.to_thread(runners.mistake, folder, run)
         end, how = self._end_of(run), self._runners.how_ended(runners.identity_of(run))
 
         def settle(tx: Transaction) -> Job:
@@ -261,7 +270,14 @@ class Reconcile:
     def _end_of(self, run: Run) -> RunEnd:
         if self._dispatch.has_drained(run.job_id, run.number):
             return RunEnd.FINISHED
+        if self._dispatch.refused(run.job_id, run.number) is not None:
+            return RunEnd.FINISHED  # told to end, by us: nothing that its job has to answer for
         return RunEnd.START_FAILED if run.hello_time is None else RunEnd.LOST
+
+    def _not_welcome(self, run: Run) -> Reason | None:
+        """Why the next runner would be refused, too: this one was, and no daemon before has welcomed it."""
+        refused = self._dispatch.refused(run.job_id, run.number)
+        return refused.reason if refused is not None and run.hello_time is None else None
 
     # --- before a run ---
 

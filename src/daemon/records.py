@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from milepost.common.wire import runner as wire
 from milepost.core import lifecycle
 from milepost.core.definition import PipelineDefinition
@@ -39,6 +41,7 @@ class Received:
         """
         together: list[list[pb.Batch]] = []
         for batch in batches:
+            _check_known(batch)
             builds_on_reports = batch.children or batch.saved
             if not together or (
                 builds_on_reports and any(earlier.reports or earlier.completed for earlier in together[-1])
@@ -61,8 +64,11 @@ class Received:
         )
 
 
-def _has_reports(batch: pb.Batch) -> bool:
-    return bool(batch.reports or batch.completed)
+def _check_known(batch: pb.Batch) -> None:
+    """What is acknowledged is lost to the runner, so nothing is that we do not know. Raises MilepostError."""
+    is_empty = not (batch.completed or batch.reports or batch.children or batch.saved)
+    if is_empty or len(UnknownFieldSet(batch)):
+        raise MilepostError(Code.INVALID_ARGUMENT, "A runner sent a batch that this daemon does not know in full.")
 
 
 @dataclass(frozen=True)

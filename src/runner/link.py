@@ -11,6 +11,7 @@ from grpc import aio
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
 from milepost.common.edges import edge
+from milepost.common.wire.runner import PROTOCOL
 from milepost.v1 import runner_service_pb2 as pb
 from milepost.v1.runner_service_pb2_grpc import RunnerServiceStub
 
@@ -49,6 +50,10 @@ class LinkLost(Exception):  # noqa: N818 # an event, not a mistake
 
 class Refused(Exception):  # noqa: N818 # as above
     """The daemon says that this run is not the job's (any more)."""
+
+
+class OtherProtocol(Refused):
+    """The daemon is of another version than this runner: they would misread each other."""
 
 
 class Attachment:
@@ -96,7 +101,7 @@ class Link:
         await self._channel.close()
 
     async def attach(self, hello: Callable[[], pb.Hello]) -> Attachment:
-        """Tries until the daemon answers. Raises Refused."""
+        """Tries until the daemon answers. Raises Refused, also as OtherProtocol."""
         patiently = AsyncRetrying(
             retry=retry_if_exception_type(LinkLost),
             wait=wait_random_exponential(multiplier=0.05, max=1.0),
@@ -112,6 +117,7 @@ class Link:
             async with asyncio.timeout(_WELCOME_TIMEOUT):
                 await _send_hello(attachment, hello())
                 attachment.welcome = (await attachment.read()).welcome
+            _check(attachment.welcome)
         except TimeoutError as error:
             attachment.close()
             raise LinkLost(f"no answer to the hello within {_WELCOME_TIMEOUT:g} s") from error
@@ -123,7 +129,16 @@ class Link:
 
 @edge("link.send_hello")
 async def _send_hello(attachment: Attachment, hello: pb.Hello) -> None:
+    hello.protocol = PROTOCOL
     await attachment.write(pb.AttachRequest(hello=hello))
+
+
+def _check(welcome: pb.Welcome) -> None:
+    if welcome.protocol != PROTOCOL:
+        raise OtherProtocol(
+            f"the daemon speaks protocol {welcome.protocol}, this runner {PROTOCOL}: "
+            "they are of different versions of Milepost"
+        )
 
 
 def _judged(code: grpc.StatusCode, details: str | None) -> LinkLost | Refused:

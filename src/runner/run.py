@@ -21,7 +21,7 @@ from milepost.runner.frames import Result
 from milepost.runner.inspection import inspect
 from milepost.runner.job import Job, RunIdentity
 from milepost.runner.ledger import Ledger, Ref, now_us
-from milepost.runner.link import Link, Refused
+from milepost.runner.link import Link, OtherProtocol, Refused
 from milepost.runner.mistake import Mistake
 from milepost.runner.pages import held_tasks
 from milepost.runner.stream import Stream
@@ -33,6 +33,7 @@ _HEARTBEAT = 1.0
 #: Seconds: until a run that the daemon never answered gives up; for the last acknowledgements after a stop.
 _FIRST_LEASE = 60.0
 _FLUSH = 5.0
+_RESTART = "Restart the daemon (milepost daemon stop && milepost daemon start), then resume the job."
 #: Seconds until a spool that could not be written is tried again.
 _SPOOL_PAUSE = 2.0
 
@@ -157,6 +158,9 @@ class Run:
             self._stream.outbox.report(task.ref, returned)
         self._ledger.release_waiting()
         self._limit(Level.STOP, "The pipeline cannot be run.")
+        self._write_down(mistake)
+
+    def _write_down(self, mistake: Mistake) -> None:
         try:
             mistake.write(self._identity.log_folder / f"run-{self._identity.number}.mistake.json")
         except OSError:
@@ -192,6 +196,9 @@ class Run:
             await self._stream.stay_attached(self._hello, self._welcomed, self._received, self._start_lease)
         except Refused as refused:
             self._exit_code = ExitCode.REFUSED
+            if isinstance(refused, OtherProtocol) and self._attempts is None:
+                # The next runner would fare no better, and a daemon that knows no number sees only this.
+                self._write_down(Mistake(f"Milepost was changed while its daemon ran: {refused}.", _RESTART))
             self._limit(Level.STOP, f"The daemon refused this run ({refused}).")
 
     async def _beat(self) -> None:

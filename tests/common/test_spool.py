@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from milepost.common.spool import discard_unfinished, read_spool, spool_path, write_spool
+from milepost.common.wire.runner import PROTOCOL
 from milepost.v1 import runner_service_pb2 as pb
 
 JOB = "j-aaaaaaaa"
@@ -45,6 +46,18 @@ def test_what_a_killed_writer_left_is_removed_and_the_whole_one_stays(tmp_path: 
 
 def test_an_absent_spool_is_empty(tmp_path: Path) -> None:
     assert read_spool(spool_path(tmp_path, 1), JOB, 1).batches == ()
+
+
+@pytest.mark.parametrize("protocol", [2, PROTOCOL + 1])
+def test_what_a_runner_of_another_protocol_wrote_is_not_read(tmp_path: Path, protocol: int) -> None:
+    path = written(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(f"spool {PROTOCOL} ".encode(), f"spool {protocol} ".encode(), 1))
+    spool = read_spool(path, JOB, 3)
+    assert spool.batches == ()
+    assert spool.damage == (
+        f"a runner of another version of Milepost wrote it: its protocol is {protocol}, this one {PROTOCOL}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ EXCEPTIONS = {
     "common/daemon_start.py:_spawn": "runs in a client, which starts a daemon and owns nothing",
     "daemon/main.py:_leave_the_job_that_started_us": "replaces a daemon that has not begun",
     "runner/attempts.py:_kill": "asks a worker to be killed, which `processes.send_signal` does",
-    "runner/run.py:_stop_for_mistake": "a file with words: without it, or with half of it, the job says less",
+    "runner/run.py:_write_down": "a file with words: without it, or with half of it, the job says less",
     "runner/stream.py:_next_request": "makes messages; `link.write` sends them",
     "runner/stream.py:_write": "hands messages to `link.write`",
     "sdk/output.py:_emit": "what a task prints is no record",

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
+from milepost.common.wire.runner import PROTOCOL
 from milepost.core.model import JobState
 from milepost.daemon import dispatch
 from milepost.daemon.dispatch import token_hash
@@ -45,12 +46,12 @@ async def attached(daemon: InProcessDaemon, hello: pb.Hello) -> AsyncIterator[pb
 
 async def refuses_another_token(daemon: InProcessDaemon) -> None:
     with pytest.raises(grpc.aio.AioRpcError, match="this is not its runner"):
-        await anext(attached(daemon, pb.Hello(job_id=JOB, run=1, token="another")))
+        await anext(attached(daemon, pb.Hello(job_id=JOB, run=1, token="another", protocol=PROTOCOL)))
 
 
 async def hands_out_nothing_that_is_held(daemon: InProcessDaemon) -> None:
     held = [pb.TaskRef(step=1, item=1), pb.TaskRef(step=1, item=3)]
-    async for response in attached(daemon, pb.Hello(job_id=JOB, run=1, token="own", held=held)):
+    async for response in attached(daemon, pb.Hello(job_id=JOB, run=1, token="own", held=held, protocol=PROTOCOL)):
         if response.WhichOneof("message") == "page":
             assert list(response.page.items) == [2]
             return

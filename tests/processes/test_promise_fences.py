@@ -6,8 +6,11 @@ from typing import Any
 import grpc
 import pytest
 
+from milepost.common.wire.errors import from_rpc_error
+from milepost.common.wire.runner import PROTOCOL
+from milepost.core.errors import Code
 from milepost.core.model import Job, PendingTask, RunEnd, TaskRef
-from milepost.daemon.store import jobs, runs
+from milepost.daemon.store import events, jobs, runs
 from milepost.v1 import runner_service_pb2 as pb
 from tests.support import factories
 from tests.support.factories import NOW
@@ -65,6 +68,65 @@ async def test_a_runner_with_another_token_gets_nothing(daemon: InProcessDaemon,
     assert TOKEN not in str(refusal)
     assert runner.tasks == []
     assert await state(daemon) == before
+
+
+@pytest.mark.parametrize("protocol", [0, PROTOCOL - 1, PROTOCOL + 1])
+async def test_a_runner_of_another_protocol_gets_nothing_and_its_job_says_so(
+    daemon: InProcessDaemon, protocol: int
+) -> None:
+    before = await state(daemon)
+    async with attached(daemon.folder / "daemon.sock", protocol=protocol, admitted=False) as runner:
+        refusal = await runner.refused()
+    assert refusal.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert from_rpc_error(refusal).code is Code.PROTOCOL_MISMATCH
+    assert runner.tasks == []
+    assert await state(daemon) == before
+    [event] = await daemon.store.read(lambda db: events.page(db, JOB, 0, 10))
+    assert event.kind == "RUNNER_REFUSED"
+    assert f"protocol {protocol}, this daemon {PROTOCOL}" in event.message
+
+
+#: A batch of what only another version knows: a field of the batch, and nothing else.
+UNKNOWN = b"\x32\x02\x08\x01"
+KNOWN = pb.Batch(sequence=2, reports=[report("SUCCEEDED", FETCH, 1)])
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        pb.Batch(sequence=2),
+        pb.Batch.FromString(b"\x08\x02" + UNKNOWN),
+        pb.Batch.FromString(
+            pb.Batch(sequence=2, reports=[report("SUCCEEDED", FETCH, 1)]).SerializeToString() + UNKNOWN
+        ),
+    ],
+    ids=["empty", "unknown", "known and unknown"],
+)
+async def test_a_batch_that_is_not_known_in_full_is_not_acknowledged(daemon: InProcessDaemon, batch: pb.Batch) -> None:
+    async with attached(daemon.folder / "daemon.sock") as runner:
+        await enumerate_rows(runner)
+        before = await state(daemon)
+        await runner.say(batch=batch)
+        assert (await runner.refused()).code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert await state(daemon) == before
+
+
+@pytest.mark.parametrize(("enumerated", "is_recorded"), [(3, True), (20, False), (0, False)])
+async def test_an_enumeration_of_which_items_are_missing_does_not_end(
+    daemon: InProcessDaemon, enumerated: int, is_recorded: bool
+) -> None:
+    root = pb.TaskRef(step=ROWS, item=0)
+    children = pb.GivenItems(keys=KEYS, payloads_json=["{}"] * len(KEYS))
+    chunk = pb.Children(task=root, enumeration=1, first_position=0, children=children)
+    ended = report("SUCCEEDED", ROWS, 0, enumeration=1, enumerated=enumerated)
+    async with attached(daemon.folder / "daemon.sock") as runner:
+        await runner.report(1, ended, children=[chunk])
+        if is_recorded:
+            await runner.acknowledged(1)
+        else:
+            assert (await runner.refused()).code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert (await job_of(daemon)).steps[ROWS].succeeded == is_recorded
+    assert (await job_of(daemon)).steps[FETCH].total == 3 * is_recorded
 
 
 async def test_the_runner_of_a_closed_run_is_refused_also_while_it_is_attached(daemon: InProcessDaemon) -> None:

@@ -1,6 +1,7 @@
 """The stream between runner and daemon: broken, refused, away for long."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import grpc
 
 from milepost.common.spool import read_spool, spool_path
+from milepost.common.wire.runner import PROTOCOL
 from milepost.v1 import runner_service_pb2 as pb
 from tests.processes.test_runner_commands import items, prepare
 from tests.support.fake_daemon import DEADLINE, FakeDaemon, reports_of
@@ -117,6 +119,44 @@ async def test_a_runner_that_is_refused_ends_and_leaves_nothing(
     assert await runner.ended() == 4
     await refusing.stop()
     assert "not this run" in runner.log.read_text()
+    assert not spool_path(folder, 1).exists()
+
+
+async def test_a_daemon_of_another_protocol_gets_no_work_done_and_is_told_why(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    prepare(daemon, *GATED)
+    daemon.welcome.protocol = 0  # that of a daemon that knows no number
+    daemon.hand_out(items(1))
+    runner = start_runner()
+    assert await runner.ended() == 4
+    assert daemon.hellos[0].protocol == PROTOCOL
+    assert f"the daemon speaks protocol 0, this runner {PROTOCOL}" in runner.log.read_text()
+    mistake = json.loads((folder / "logs" / "run-1.mistake.json").read_text())
+    assert "different versions of Milepost" in mistake["message"]
+    assert "milepost daemon stop && milepost daemon start" in mistake["remedy"]
+    assert lines(folder / "began") == []
+
+
+async def test_a_run_that_meets_a_daemon_of_another_protocol_ends_and_says_nothing_to_it(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    gate = Gate(folder)
+    prepare(daemon, *GATED, concurrency=2)
+    daemon.acknowledges = False
+    runner = start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(2))
+    gate.open(1)
+    await daemon.until(lambda: daemon.reports)
+    await daemon.stop()
+    daemon.welcome.protocol = PROTOCOL + 1
+    received = len(daemon.received)
+    await daemon.start()
+    assert await runner.ended() == 4
+    gate.close()
+    assert len(daemon.received) == received
+    assert not (folder / "logs" / "run-1.mistake.json").exists(), "its job can go on with a runner of that version"
     assert not spool_path(folder, 1).exists()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from milepost.common.processes import identify, kill_tree
+from milepost.common.wire.runner import PROTOCOL
 from milepost.v1 import runner_service_pb2 as pb
 from tests.support.fake_daemon import FakeDaemon, RunnerProcess
 
@@ -24,7 +25,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 async def daemon(folder: Path) -> AsyncIterator[FakeDaemon]:
-    daemon = FakeDaemon(folder / "socket", pb.Welcome(folder=str(folder), lease_seconds=30))
+    daemon = FakeDaemon(folder / "socket", pb.Welcome(folder=str(folder), lease_seconds=30, protocol=PROTOCOL))
     await daemon.start()
     yield daemon
     await daemon.stop()

@@ -81,6 +81,7 @@ async def attached(
     run: int = 1,
     token: str = TOKEN,
     held: Iterable[TaskRef] = (),
+    protocol: int = wire.PROTOCOL,
     admitted: bool = True,
 ) -> AsyncIterator[ScriptedRunner]:
     """A runner that has said hello, and was welcomed if it is to be `admitted`. The stream breaks at the end."""
@@ -89,7 +90,7 @@ async def attached(
         runner = ScriptedRunner(stream)
         hello = pb.Hello(
             job_id=job, run=run, token=token, pid=1, process_start_ticks=1, boot_id="none",
-            held=[wire.ref_to_proto(ref) for ref in held],
+            held=[wire.ref_to_proto(ref) for ref in held], protocol=protocol,
         )  # fmt: skip
         await runner.say(hello=hello)
         if admitted:

@@ -42,6 +42,7 @@ STATUS: Mapping[Code, grpc.StatusCode] = {
     Code.PAUSE_FILE: grpc.StatusCode.FAILED_PRECONDITION,
     Code.JOB_CHANGING: grpc.StatusCode.FAILED_PRECONDITION,
     Code.RUN_FENCED: grpc.StatusCode.PERMISSION_DENIED,
+    Code.PROTOCOL_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
     Code.DAEMON_UNREACHABLE: grpc.StatusCode.UNAVAILABLE,
     Code.DAEMON_ALREADY_RUNNING: grpc.StatusCode.FAILED_PRECONDITION,
     Code.DAEMON_STOPPING: grpc.StatusCode.UNAVAILABLE,

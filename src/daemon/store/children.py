@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from milepost.core.definition import OnDuplicate, PipelineDefinition
+from milepost.core.definition import OnDuplicate, PipelineDefinition, StepDefinition
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Child, Event, ItemState, Outcome, TaskRef
 from milepost.daemon.store import counters, events, rows
@@ -101,10 +101,9 @@ def drop_missing(
     _remove(tx, sequence, definition, missing, "are not given any more", now, deltas)
 
 
-def counted(tx: Transaction, sequence: int, definition: PipelineDefinition, step: int) -> int | None:
-    """How many children of this step there are in all; None when no step follows that counts them."""
-    first = definition.line_of_children(step)
-    return None if first is None else int(tx.execute(_QUERIES.total, (sequence, first.position)).fetchone()["total"])
+def counted(tx: Transaction, sequence: int, first: StepDefinition) -> int:
+    """How many items the line that begins with this step has."""
+    return int(tx.execute(_QUERIES.total, (sequence, first.position)).fetchone()["total"])
 
 
 def duplicate_key(definition: PipelineDefinition, children: Sequence[Child]) -> MilepostError | None:

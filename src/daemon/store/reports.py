@@ -7,6 +7,7 @@ from itertools import chain
 
 from milepost.core import retry
 from milepost.core.definition import Gives, PipelineDefinition
+from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Completed, Failure, ItemState, Outcome, Report, ReportKind, TaskRef
 from milepost.daemon.store import children, counters, rows, saved
 from milepost.daemon.store.counters import Deltas
@@ -238,9 +239,23 @@ class _Batch:
 
     def _end_enumeration(self, report: Report) -> None:
         """The children came before, in chunks; where there are more, an enumeration before this one gave them."""
-        there = children.counted(self.tx, self.sequence, self.definition, report.ref.step)
-        if report.enumeration and there != report.enumerated:
+        if not report.enumeration:
+            return
+        there = self._children_of(report)
+        if there != report.enumerated:
             self._drop_missing(report, report.enumeration)
+            there = self._children_of(report)
+        if there is not None and there != report.enumerated:
+            raise MilepostError(
+                Code.INVALID_ARGUMENT, f"A runner says that it gave {report.enumerated:,} items, and {there:,} came."
+            )
+
+    def _children_of(self, report: Report) -> int | None:
+        """How many there are now; None when no step follows that counts them."""
+        first = self.definition.line_of_children(report.ref.step)
+        if first is None:
+            return None
+        return children.counted(self.tx, self.sequence, first) + self.deltas.total[first.position]
 
     def _expand(self, report: Report) -> None:
         enumeration = report.enumeration or round(report.start_time * 1_000_000)
