@@ -129,12 +129,25 @@ async def resumed(daemon: InProcessDaemon, job_ids: list[str]) -> list[str]:
     return [job_id for job_id in job_ids if await commands_of(daemon, job_id) == ["RESUME"]]
 
 
+async def test_another_number_is_told_and_asked_for_again(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    able = await fifteen(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.press("a", "r")
+        await ui.dialog(ConfirmDialog)
+        await ui.press("1", "1", "enter")
+        await ui.until(lambda: "That was 11, not 12." in ui.text(), "it says so")
+        assert await resumed(daemon, able) == []
+        await ui.press("1", "2", "enter")
+        await ui.until(ui.toasts, "it is done")
+        assert await resumed(daemon, able) == able
+
+
 async def test_ten_jobs_or_more_take_their_number(daemon: InProcessDaemon, tmp_path: Path) -> None:
     able = await fifteen(daemon)
     async with open_ui(daemon, tmp_path, SIZE) as ui:
         await ui.press("a")
         assert "15 marked" in ui.line_of("#listing")
-        for keys in (["1", "1", "enter"], ["enter"], ["y", "enter"], ["1", "2", "escape"]):
+        for keys in (["enter"], ["y", "enter"], ["1", "2", "escape"], ["1", "1", "enter", "escape"]):
             await ui.press("r")
             dialog = await ui.dialog(ConfirmDialog)
             assert dialog.question.title == "Resume 12 of 15; 3 skipped: 2 completed, 1 running"

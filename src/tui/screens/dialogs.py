@@ -25,13 +25,13 @@ _STYLE = """
 }
 .dialog-title { text-style: bold; margin-bottom: 1; width: 100%; }
 .dialog-text { margin-bottom: 1; width: 100%; }
-#too-soon { display: none; color: $warning; margin-bottom: 1; width: 100%; }
-#too-soon.said { display: block; }
+#not-yet { display: none; color: $warning; margin-bottom: 1; width: 100%; }
+#not-yet.said { display: block; }
 .dialog-buttons { height: auto; align-horizontal: right; }
 .dialog-buttons Button { margin-left: 2; }
 &.narrow .dialog-buttons { layout: vertical; }
 &.short .dialog { padding: 0 1; max-height: 100%; overflow-y: auto; }
-&.short .dialog-title, &.short .dialog-text, &.short #too-soon { margin-bottom: 0; }
+&.short .dialog-title, &.short .dialog-text, &.short #not-yet { margin-bottom: 0; }
 &.short .dialog-buttons { dock: bottom; background: $surface; }
 .dialog OptionList { height: auto; max-height: 16; background: $surface; border: none; }
 """
@@ -68,14 +68,14 @@ class ConfirmDialog(ModalScreen[bool]):
         super().__init__()
         self.question = question
         self._shown = 0.0
-        self._too_soon = Static("That y came before this could be read: press y again.", id="too-soon")
+        self._not_yet = Static(id="not-yet", markup=False)
 
     def compose(self) -> ComposeResult:
         question = self.question
         with Vertical(classes="dialog"):
             yield Static(brief(question.title), classes="dialog-title", markup=False)
             yield Static(brief(question.consequence), classes="dialog-text", markup=False)
-            yield self._too_soon
+            yield self._not_yet
             if question.count:
                 yield Static(f"Type {question.count} and press Enter:", markup=False)
                 yield Input(id="count", compact=True, restrict=r"[0-9]*", max_length=9)
@@ -89,7 +89,12 @@ class ConfirmDialog(ModalScreen[bool]):
 
     def answered_too_soon(self) -> None:
         """A `y` is not lost without a word; but what destroys something is not done before it could be read."""
-        self._too_soon.set_class(not self.question.count, "said")
+        if not self.question.count:
+            self._say_not_yet("That y came before this could be read: press y again.")
+
+    def _say_not_yet(self, why: str) -> None:
+        self._not_yet.update(why)
+        self._not_yet.add_class("said")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - as Textual calls it
         return not (action == "do" and self.question.count)
@@ -107,7 +112,13 @@ class ConfirmDialog(ModalScreen[bool]):
         self.dismiss(event.button.id == "do")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value == str(self.question.count))
+        """Nothing typed keeps the jobs, as Enter always does; another number is a slip, and asked for again."""
+        count = str(self.question.count)
+        if event.value in ("", count):
+            self.dismiss(event.value == count)
+        else:
+            self._say_not_yet(f"That was {event.value}, not {count}.")
+            event.input.clear()
 
 
 @dataclass(frozen=True)
