@@ -1,8 +1,11 @@
 """Tasks and their ends in columns."""
 
+import hashlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor import Descriptor
 
 from milepost.common.wire import runner
 from milepost.common.wire.times import LAST_TIME
@@ -15,6 +18,21 @@ from milepost.v1 import runner_service_pb2 as pb
 COLUMNS: dict[str, Any] = {  # Any: values of a message's fields
     "items": [7, 8], "results_json": ["1", ""], "start_us": [1, -(2**63)], "end_us": [2_000_000, 2**63 - 1],
 }  # fmt: skip
+
+
+def test_the_number_of_the_protocol_goes_with_its_messages() -> None:
+    """Who changes a message raises the number, and notes both here: else one side passes over what the other says."""
+    fields = sorted(_fields(pb.DESCRIPTOR.message_types_by_name.values()))
+    digest = hashlib.sha256("\n".join(fields).encode()).hexdigest()[:16]
+    assert (runner.PROTOCOL, digest) == (3, "de6e397b4f97bb73")
+
+
+def _fields(messages: Iterable[Descriptor]) -> Iterator[str]:
+    for message in messages:
+        yield from _fields(message.nested_types)
+        for field in message.fields:
+            kind = field.message_type.full_name if field.message_type else field.type
+            yield f"{field.full_name} = {field.number}: {kind}{' repeated' if field.is_repeated else ''}"
 
 
 def test_a_page_comes_as_it_went() -> None:

@@ -364,6 +364,15 @@ def test_mistake_at_work_and_unknown_step(worker: Open) -> None:
         assert "has no step 'gone'" in process.run("gone")[7]["message"]
 
 
+def test_a_runner_of_another_protocol_gets_no_work_done(worker: Open) -> None:
+    with worker("open('imported', 'w').close()") as process:
+        answer = process.start(protocol=2)
+        assert answer["type"] == "mistake"
+        assert "The runner speaks protocol 2, this SDK 1" in answer["message"]
+        assert process.process.wait(DEADLINE) == 0
+        assert not (process.folder / "imported").exists()
+
+
 def test_twenty_thousand_tasks_in_one_frame(worker: Open) -> None:
     with worker("@p.step\nasync def a(item, task): return item['n']") as process:
         process.start()

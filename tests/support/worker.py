@@ -69,11 +69,12 @@ class Worker:
     def send(self, frame: Frame) -> None:
         self._ours.sendall(json.dumps(frame).encode() + b"\n")
 
-    def start(self, threads: int = 4, **job: object) -> Frame:
+    def start(self, threads: int = 4, protocol: int = 1, **job: object) -> Frame:
         """Gives the worker's answer: ready or mistake."""
         source = {"file": str(self.folder / "pipeline.py")}
         values = {"id": "j-1", "name": "test", "folder": str(self.folder), "input": None, "parameters": {}, **job}
-        self.send({"type": "start", "protocol": 1, "source": source, "job": values, "run": 1, "threads": threads})
+        start = {"type": "start", "protocol": protocol, "source": source, "job": values, "run": 1, "threads": threads}
+        self.send(start)
         return self.receive()
 
     def receive(self, kind: str = "") -> Frame:
