@@ -9,6 +9,7 @@ from milepost.core.model import JobState
 from milepost.tui.screens import listing as subject
 from milepost.tui.status import Status
 from milepost.tui.view import Order, Sort
+from milepost.v1 import job_service_pb2 as pb
 from tests.support.in_process import InProcessDaemon
 from tests.support.tui import Ui, insert, open_ui
 
@@ -136,3 +137,29 @@ async def test_a_click_moves_the_cursor(daemon: InProcessDaemon, tmp_path: Path)
         await ui.click("#actions", "Resume")
         await ui.until(ui.toasts, "it is resumed")
         assert "j-bbbbbbbb" in ui.toasts()[0]
+
+
+async def test_the_detail_is_of_the_job_under_the_cursor(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await four(daemon)
+    async with open_ui(daemon, tmp_path, (120, 40)) as ui:
+
+        async def is_of(job_id: str) -> None:
+            assert ui.screen.view.cursor_id == job_id
+            await ui.until(lambda: ui.screen.detail() is not None, "the detail is open")
+            await ui.until(lambda: job_id in ui.line_of("#detail-tabs"), f"it is of {job_id}")
+
+        await ui.press("enter")
+        await is_of("j-dddddddd")
+        await ui.press("f")
+        await is_of("j-aaaaaaaa")
+        await ui.press("3")
+        await is_of("j-bbbbbbbb")
+        await ui.press("0")
+        await is_of("j-bbbbbbbb")
+        await ui.type("charlie")
+        await is_of("j-aaaaaaaa")
+        await ui.press(*["backspace"] * len("charlie"), "enter")
+        ui.app.store.apply(pb.WatchJobsResponse(deleted=["j-aaaaaaaa"]))
+        ui.app._on_change()
+        await ui.until(lambda: letters(ui) == "dbc", "it has left the list")
+        await is_of("j-bbbbbbbb")

@@ -146,6 +146,9 @@ class JobsScreen(DetailingScreen):
             self.table.set_class(stale, "stale")
         self._paint_notice()
         self.paint_actions()
+        detail = self.detail()
+        if detail is not None and detail.job_id != self.view.cursor_id:
+            self._show_detail()  # the list was made anew, and another job came under the cursor
 
     def _paint_notice(self) -> None:
         """Instead of an empty list: why it is empty, and what to do."""
@@ -171,8 +174,7 @@ class JobsScreen(DetailingScreen):
     def on_line_list_moved(self, event: LineList.Moved) -> None:
         if event.control is self.table:
             self.listing.follow_hand()
-            self.paint_actions()
-            self._show_detail()
+            self._show_job()
 
     def on_line_list_opened(self, event: LineList.Opened) -> None:
         """First the detail beside the list, then all of the screen."""
@@ -286,8 +288,7 @@ class JobsScreen(DetailingScreen):
         line = self.view.line_of(job_id)
         if line is not None:
             self.listing.put_cursor(line)
-            self.paint_actions()
-            self._show_detail()
+            self._show_job()
             self.table.focus()
 
     def action_mark(self) -> None:
@@ -312,7 +313,7 @@ class JobsScreen(DetailingScreen):
 
     def action_next_failed(self) -> None:
         if self.listing.to_next_failed():
-            self.paint_actions()
+            self._show_job()
 
     def action_back(self) -> None:
         """One thing less: the filter's focus, the toasts, the detail, marks, then the filter and the statuses."""
@@ -342,6 +343,11 @@ class JobsScreen(DetailingScreen):
 
     def detail(self) -> "JobDetail | None":
         return self.detail_pane.detail
+
+    def _show_job(self) -> None:
+        """What is around the list is about the job under the cursor."""
+        self.paint_actions()
+        self._show_detail()
 
     def _show_detail(self) -> None:
         self.detail_pane.show(self.listing.cursor_row)
