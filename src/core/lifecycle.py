@@ -170,7 +170,8 @@ FACTS: Mapping[str, tuple[tuple[JobState, JobState], ...]] = MappingProxyType(
     {
         "start time reached": ((_S.SCHEDULED, _S.QUEUED),),
         "slot free": ((_S.QUEUED, _S.RUNNING),),
-        "input lost, or pipeline not importable": ((_S.QUEUED, _S.WAITING), (_S.RUNNING, _S.WAITING)),
+        "input lost": ((_S.QUEUED, _S.WAITING),),
+        "pipeline not importable, or its runner of another version": ((_S.RUNNING, _S.WAITING),),
         "all done": ((_S.RUNNING, _S.COMPLETED), (_S.PAUSING, _S.COMPLETED), (_S.CANCELLING, _S.COMPLETED)),
         "runner ended": ((_S.PAUSING, _S.PAUSED), (_S.CANCELLING, _S.CANCELLED), (_S.RUNNING, _S.QUEUED)),
         "job cannot go on": ((_S.RUNNING, _S.FAILED),),
@@ -395,8 +396,9 @@ def settle(
 ) -> Job:
     """What becomes of a job whose run has ended and whose process tree is proven empty.
 
-    `mistake`: the pipeline could not be loaded in its interpreter any more; `how`: what ended the runner, where that is
-    known, as in "was killed by SIGKILL".
+    `mistake`: why the next run would come no further: the pipeline cannot be loaded in its interpreter any more, or what
+    is installed as its runner is of another version; `how`: what ended the runner, where that is known, as in "was killed
+    by SIGKILL".
     """
     rewinding = job.operation == "REWIND"
     if progress.remaining(definition, job.steps) == 0 and not rewinding and not _root_failed(job, definition):

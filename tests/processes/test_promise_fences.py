@@ -96,9 +96,7 @@ KNOWN = pb.Batch(sequence=2, reports=[report("SUCCEEDED", FETCH, 1)])
     [
         pb.Batch(sequence=2),
         pb.Batch.FromString(b"\x08\x02" + UNKNOWN),
-        pb.Batch.FromString(
-            pb.Batch(sequence=2, reports=[report("SUCCEEDED", FETCH, 1)]).SerializeToString() + UNKNOWN
-        ),
+        pb.Batch.FromString(KNOWN.SerializeToString() + UNKNOWN),
     ],
     ids=["empty", "unknown", "known and unknown"],
 )
