@@ -396,8 +396,8 @@ def settle(
 ) -> Job:
     """What becomes of a job whose run has ended and whose process tree is proven empty.
 
-    `mistake`: why the next run would come no further: the pipeline cannot be loaded in its interpreter any more, or what
-    is installed as its runner is of another version; `how`: what ended the runner, where that is known, as in "was killed
+    `mistake`: why the next run would come no further: the pipeline cannot be loaded in its interpreter any more, or the
+    runner that is installed is of another version; `how`: what ended the runner, where that is known, as in "was killed
     by SIGKILL".
     """
     rewinding = job.operation == "REWIND"
