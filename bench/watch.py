@@ -18,7 +18,7 @@ from bench.measuring import HERE, Effort, say
 from bench.table import Row, at_most
 from milepost.common.collector import prepare_collector
 from milepost.core.definition import from_json
-from milepost.core.model import Job, JobState
+from milepost.core.model import Completed, Job, JobState, ReportKind
 from milepost.core.progress import Sample
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import reports, runs
@@ -85,6 +85,7 @@ class _Changing:
     def __init__(self, daemon: InProcessDaemon, jobs: Sequence[Job]) -> None:
         self._daemon = daemon
         self._jobs = jobs
+        self._definition = from_json(jobs[0].definition_json)
         self._next = 0
         self.made: Changes = {job.id: [] for job in jobs}
 
@@ -106,12 +107,11 @@ class _Changing:
     async def _change(self) -> None:
         job, item = self._jobs[self._next % len(self._jobs)], 1 + self._next // len(self._jobs)
         self._next += 1
-        definition = from_json(job.definition_json)
-        done = [factories.succeeded(1, item)]
         now = time.time()
+        done = Completed(1, 0, ReportKind.SUCCEEDED, "", [item], [""], [now], [now], [""])
         self.made[job.id].append(now)
         await self._daemon.store.write(
-            lambda tx: reports.apply(tx, job.id, 1, definition, done, now, factories.no_jitter())
+            lambda tx: reports.apply(tx, job.id, 1, self._definition, [], now, factories.no_jitter(), [done])
         )
 
 

@@ -46,11 +46,8 @@ def step_counts(
     definition: PipelineDefinition, steps: Sequence[StepCounts], in_flight: Mapping[int, int]
 ) -> tuple[Counts, ...]:
     """Counts by step, in order. `in_flight`: tasks executing now by step position, as the runner last said."""
-    left_line: dict[int, int] = {}
     result = []
-    for step, shape in zip(steps, definition.steps, strict=True):
-        upstream = left_line.get(shape.line, 0)
-        open_tasks = max(0, step.total - step.succeeded - step.failed - step.skipped - upstream)
+    for step, (open_tasks, upstream) in zip(steps, open_tasks_of(definition, steps), strict=True):
         executing = min(open_tasks, in_flight.get(step.position, 0))
         result.append(
             Counts(
@@ -64,8 +61,19 @@ def step_counts(
                 pending=open_tasks - executing,
             )
         )
-        left_line[shape.line] = upstream + step.failed + step.skipped
     return tuple(result)
+
+
+def open_tasks_of(definition: PipelineDefinition, steps: Sequence[StepCounts]) -> list[tuple[int, int]]:
+    """By step: how many of its tasks have not ended, and how many items left the line before it."""
+    left_line: dict[int, int] = {}
+    result = []
+    for step, shape in zip(steps, definition.steps, strict=True):
+        upstream = left_line.get(shape.line, 0)
+        left = step.failed + step.skipped
+        result.append((max(0, step.total - step.succeeded - left - upstream), upstream))
+        left_line[shape.line] = upstream + left
+    return result
 
 
 def job_counts(definition: PipelineDefinition, counts: Sequence[Counts]) -> Counts:

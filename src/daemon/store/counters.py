@@ -1,6 +1,6 @@
 """The counters of steps, changed by delta in the transaction that changes the rows they count."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 
 from milepost.core import progress
@@ -11,6 +11,11 @@ from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("counters")
 _COLUMNS = {outcome: outcome.lower() for outcome in Outcome}
+
+
+_NO_CHANGE: dict[str, float | None] = {
+    "total": 0, "succeeded": 0, "failed": 0, "skipped": 0, "retrying": 0, "start_time": None,
+}  # fmt: skip
 
 
 @dataclass
@@ -28,23 +33,21 @@ class Deltas:
             self.start_times[step] = time
 
     def by_step(self) -> dict[int, dict[str, float | None]]:
-        steps: dict[int, dict[str, float | None]] = defaultdict(_no_change)
-        counts: dict[int, Counter[str]] = defaultdict(Counter)
+        steps: dict[int, dict[str, float | None]] = {}
+
+        def count(step: int, column: str, number: int) -> None:
+            columns = steps.setdefault(step, _NO_CHANGE.copy())
+            columns[column] = (columns[column] or 0) + number
+
         for (step, outcome, _), number in self.records.items():
-            counts[step][_COLUMNS[outcome]] += number
+            count(step, _COLUMNS[outcome], number)
         for step, number in self.total.items():
-            counts[step]["total"] += number
+            count(step, "total", number)
         for step, number in self.retrying.items():
-            counts[step]["retrying"] += number
-        for step, count in counts.items():
-            steps[step] |= count
+            count(step, "retrying", number)
         for step, time in self.start_times.items():
-            steps[step]["start_time"] = time
+            steps.setdefault(step, _NO_CHANGE.copy())["start_time"] = time
         return steps
-
-
-def _no_change() -> dict[str, float | None]:
-    return {"total": 0, "succeeded": 0, "failed": 0, "skipped": 0, "retrying": 0, "start_time": None}
 
 
 def add(
@@ -69,9 +72,10 @@ def _settle(tx: Transaction, sequence: int, definition: PipelineDefinition, now:
         for row in stored
     ]
     known_lines = {0}
-    for row, shape, counts in zip(stored, definition.steps, progress.step_counts(definition, steps, {}), strict=True):
+    open_tasks = progress.open_tasks_of(definition, steps)
+    for row, shape, (remaining, _) in zip(stored, definition.steps, open_tasks, strict=True):
         known = shape.line in known_lines
-        ended = known and counts.remaining == 0
+        ended = known and remaining == 0
         if ended and shape.feeds is not None:
             known_lines.add(shape.feeds)
         if (known, ended) == (bool(row["total_known"]), row["end_time"] is not None):

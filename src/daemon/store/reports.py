@@ -112,7 +112,8 @@ class _Batch:
 
     def complete(self, group: Completed) -> bool:
         """Whether any of them counts."""
-        group = replace(group, label=self._counted_label(group.step, group.label))
+        if group.label:
+            group = replace(group, label=self._counted_label(group.step, group.label))
         if len(group.items) == 1:
             if not self._record(group):  # then nothing of it was written
                 self.superseded.extend(report.ref for report in group.reports())
