@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 
 from milepost.runner.children import Children
@@ -11,7 +12,10 @@ from milepost.runner.job import Job
 from milepost.runner.ledger import Attempt, HeldTask, now_us
 from milepost.runner.lines import InputError, read_chunks
 from milepost.runner.outbox import Outbox
+from milepost.runner.schedule import most_commands
 from milepost.v1 import runner_service_pb2 as pb
+
+_LOG = logging.getLogger(__name__)
 
 #: Chunks of an enumeration that are not yet durable.
 _WINDOW = 4
@@ -22,6 +26,9 @@ class CommandSteps:
         self._job = job
         self._children = children
         self._outbox = outbox
+        asked, most = max((step.concurrency or 0 for step in job.definition.steps), default=0), most_commands()
+        if asked > most:
+            _LOG.warning("%d commands run at a time, not %d: for more, raise the limit of open files", most, asked)
 
     async def execute(self, attempt: Attempt) -> Result:
         """Cancelled, it leaves no process behind."""

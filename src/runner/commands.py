@@ -47,7 +47,10 @@ async def run_command(children: Children, call: CommandCall, log: int) -> pb.Tas
 
     `log` is a descriptor open for appending.
     """
-    output = _Output(call.tag, log)
+    try:
+        output = _Output(call.tag, log)
+    except OSError as error:
+        return _not_started(call, error)
     try:
         child = children.start(call.argv, call.working_directory, call.environment, output=output.writing)
     except (OSError, ValueError) as error:

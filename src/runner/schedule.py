@@ -7,6 +7,7 @@ others with it a second time.
 import heapq
 import itertools
 import os
+import resource
 from collections import defaultdict, deque
 
 import msgspec
@@ -20,6 +21,8 @@ SUSPECT = 1
 #: How many tasks of a step run at once when the pipeline does not say.
 _ASYNC_CONCURRENCY = 256
 _THREAD_CONCURRENCY = 32
+#: Files that a command keeps open in the runner, its output and its process, and those that are open anyway.
+_FILES_EACH, _OTHER_FILES = 2, 64
 
 
 class Lane(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -87,11 +90,17 @@ def concurrency(step: StepDefinition) -> int:
             processes = max(1, step.workers)
             return min(processes, step.concurrency or processes)
         case Executor.COMMAND:
-            return step.concurrency or os.cpu_count() or 1
+            return min(step.concurrency or os.cpu_count() or 1, most_commands())
         case Executor.THREAD:
             return step.concurrency or _THREAD_CONCURRENCY
         case Executor.ASYNC:
             return step.concurrency or _ASYNC_CONCURRENCY
+
+
+def most_commands() -> int:
+    """How many commands may run at once before the runner would have too many open files."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (limit - _OTHER_FILES) // _FILES_EACH)
 
 
 def threads(steps: tuple[StepDefinition, ...]) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 from collections import Counter
 from pathlib import Path
@@ -239,3 +240,22 @@ async def test_how_a_command_ended_is_known_where_the_starter_ignored_sigchld(
     daemon.hand_out(items(1))
     await daemon.until(lambda: daemon.reports)
     assert failures(daemon) == [("command_failed", "sh exited with 3.")]
+
+
+async def test_no_more_commands_run_than_the_limit_of_open_files_leaves_room_for(
+    daemon: FakeDaemon, start_runner: Start
+) -> None:
+    prepare(daemon, "sh", "-c", 'while [ ! -e "$FOLDER/gate" ]; do sleep 0.05; done', concurrency=80)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    try:
+        runner = start_runner()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    await daemon.until(lambda: daemon.hellos)
+    daemon.hand_out(items(80))
+    await daemon.until(lambda: daemon.heartbeats and daemon.heartbeats[-1].in_flight_by_step.get(1) == 18)
+    assert "18 commands run at a time, not 80" in runner.log.read_text()
+    Path(daemon.welcome.folder, "gate").touch()
+    await daemon.until(lambda: len(daemon.reports) == 80)
+    assert {report.kind for report in daemon.reports} == {pb.REPORT_KIND_SUCCEEDED}
