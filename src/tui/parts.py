@@ -182,12 +182,18 @@ class Button:
     busy: bool
 
 
-def action_parts(buttons: Sequence[Button], look: Look, width: int) -> list[Part]:
-    """Side by side, in the colour of what they do; without their signs where they would not fit."""
-    drawn = [_action_part(button, button.offered.offer.glyph, look) for button in buttons]
+def action_parts(buttons: Sequence[Button], look: Look, width: int, marked: int = 0) -> list[Part]:
+    """Side by side, in the colour of what they do; without their signs where they would not fit.
+
+    `marked`: how many jobs they are for, where a person marked some.
+    """
+    if not buttons:
+        return [Part(" nothing to do here: only details", look.dim)]
+    before = [Part(f" {marked:,} marked:", look.accent)] if marked > 1 and width >= WIDE else []
+    drawn = [*before, *(_action_part(button, button.offered.offer.glyph, look) for button in buttons)]
     if look.glyphs is UNICODE and sum(cells_of(part.text) for part in drawn) <= width:
         return drawn
-    return [_action_part(button, "", look) for button in buttons]
+    return [*before, *(_action_part(button, "", look) for button in buttons)]
 
 
 def _action_part(button: Button, sign: str, look: Look) -> Part:

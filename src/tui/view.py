@@ -142,6 +142,11 @@ class JobView:
         self.marks ^= {job_id} if job_id else set()
 
     @property
+    def listed_marks(self) -> Collection[str]:
+        """The marks that are listed, for whoever does not need them in the order of the list."""
+        return self.marks - self.unlisted_marks if self.unlisted_marks else self.marks
+
+    @property
     def marked(self) -> list[str]:
         """The marks that are listed, in the order of the list: what a command is for."""
         return [job_id for job_id in self.ids if job_id in self.marks] if self.marks else []

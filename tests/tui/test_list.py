@@ -7,6 +7,7 @@ from textual.widgets import Input
 
 from milepost.core.model import JobState
 from milepost.tui.screens import listing as subject
+from milepost.tui.screens.dialogs import ConfirmDialog
 from milepost.tui.status import Status
 from milepost.tui.view import Order, Sort
 from milepost.v1 import job_service_pb2 as pb
@@ -163,3 +164,18 @@ async def test_the_detail_is_of_the_job_under_the_cursor(daemon: InProcessDaemon
         ui.app._on_change()
         await ui.until(lambda: letters(ui) == "dbc", "it has left the list")
         await is_of("j-bbbbbbbb")
+
+
+async def test_the_actions_are_those_of_what_is_marked(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await four(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.go_to("j-bbbbbbbb")
+        await ui.press("space")
+        assert ui.screen.view.cursor_id == "j-cccccccc"
+        assert "Pause" not in ui.line_of("#actions")
+        assert "[r ▶ Resume] [R ↻ Restart from a step] [x ⊘ Cancel job]" in ui.line_of("#actions")
+        await ui.press("space")
+        assert ui.line_of("#actions").startswith(" 2 marked: [r ▶ Resume] [R ↻ Restart] [p ‖ Pause]")
+        await ui.click("#actions", "Resume")
+        dialog = await ui.dialog(ConfirmDialog)
+        assert dialog.question.title == "Resume 1 of 2; 1 skipped: 1 completed"

@@ -1,7 +1,7 @@
 """Commands on the chosen jobs, for any screen that has some: asked where something is destroyed, sent, and told of."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from milepost.common.text import brief
 from milepost.core.errors import Code, MilepostError
-from milepost.tui.actions import Asks, Plan, offer_of, offered, offered_one, plan
+from milepost.tui.actions import Asks, Offered, Plan, offer_of, offered, offered_one, plan
 from milepost.tui.parts import Button
 from milepost.tui.rows import JobRow
 
@@ -86,6 +86,20 @@ class CommandScreen(Screen[None]):
             if one.allowed and one.offer.command not in known
         ]
         return sorted(found, key=lambda button: not button.offered.recommended)
+
+    def buttons_for_many(self, job_ids: Collection[str]) -> list[Button]:
+        """One for each key; whom it reaches is told before it is sent."""
+        keys = self.displayed_keys()
+        busy = {command for job_id, command in self._busy if job_id in job_ids}
+        return [
+            Button(
+                Offered(offer_of(commands[0]), allowed=True),
+                f"key:{name}",
+                keys.get(name, ""),
+                bool(busy.intersection(commands)),
+            )
+            for name, commands in KEYED.items()
+        ]
 
     def displayed_keys(self) -> Mapping[str, str]:
         """What a person presses, as remapped, by name of the key."""

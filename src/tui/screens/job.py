@@ -64,8 +64,7 @@ class JobScreen(DetailingScreen):
         elif not self.milepost.link.is_live:
             line.show([parts.Part(f" {self.milepost.link.state.value}: what you see is of before", look.amber)])
         else:
-            left = parts.action_parts(self.buttons(self._row), look, self.size.width)
-            line.show(left or [parts.Part(" nothing to do here: only details", look.dim)])
+            line.show(parts.action_parts(self.buttons(self._row), look, self.size.width))
 
     def _on_changes(self, changes: Changes) -> None:
         if self._row is None or self._job_id in changes.dirty:

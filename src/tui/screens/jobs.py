@@ -386,10 +386,11 @@ class JobsScreen(DetailingScreen):
             self.notify(brief(words), severity="warning", markup=False)
 
     def paint_actions(self) -> None:
-        line, row = self.query_one("#actions", ClickLine), self.listing.cursor_row
-        look = self.milepost.look
-        if row is None or not self.milepost.link.is_live:
-            line.show([])
-            return
-        left = parts.action_parts(self.buttons(row), look, self.size.width)
-        line.show(left or [parts.Part(" nothing to do here: only details", look.dim)])
+        """Of the jobs that a command would be for."""
+        marked, look, width = self.view.listed_marks, self.milepost.look, self.size.width
+        row = self.listing.rows.get(next(iter(marked), self.view.cursor_id))
+        drawn: list[parts.Part] = []
+        if row is not None and self.milepost.link.is_live:
+            buttons = self.buttons_for_many(marked) if len(marked) > 1 else self.buttons(row)
+            drawn = parts.action_parts(buttons, look, width, len(marked))
+        self.query_one("#actions", ClickLine).show(drawn)
