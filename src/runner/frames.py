@@ -38,7 +38,8 @@ _MAX_TIME = int(LAST_TIME) * MICROSECONDS
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _ENCODE_TASKS = msgspec.json.Encoder().encode
 
-Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# What is counted on from such a number still has 64 bits.
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 #: Key and payload.
 Child = tuple[str, str]
 

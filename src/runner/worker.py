@@ -110,6 +110,9 @@ class Worker:
         self._due = self._asked
 
     def pong(self, number: int) -> None:
+        """Raises FrameError."""
+        if number > self._asked:
+            raise FrameError(f"it answers ping {number}, which it was not asked")
         self._answered, self.silence = number, 0.0
         if self._has_news:
             self._ask_unless_asked()

@@ -79,6 +79,7 @@ def test_what_is_nested_too_deeply_is_a_breach(line: bytes) -> None:
         b'{"type":"pong","n":-1}',
         b'{"type":"pong","n":9223372036854775808}',
         b'{"type":"pong"}',
+        b'{"type":"items","id":1,"enumeration":1,"first":9223372036854775807,"children":[["key","{}"]]}',
         b'{"type":"items","id":1,"enumeration":1,"first":0,"children":[["key"]]}',
         b'{"type":"items","id":1,"enumeration":1,"first":0,"children":[["key",{}]]}',
         b'{"type":"save","request":1,"id":1,"state":{}}',

@@ -2,6 +2,9 @@
 
 import time
 
+import pytest
+
+from milepost.runner.frames import FrameError
 from milepost.runner.worker import Worker
 
 
@@ -52,3 +55,10 @@ def test_a_busy_worker_that_answers_is_not_silent() -> None:
     worker.send_tasks([])
     worker.look(now + 2)  # the ping behind the tasks has just gone out
     assert worker.silence == 0.0
+
+
+def test_a_worker_that_answers_what_was_not_asked_breaks_the_protocol() -> None:
+    worker = Worker(1)
+    worker.ready()
+    with pytest.raises(FrameError, match="ping 7"):
+        worker.pong(7)
