@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import milepost
-from milepost.common.text import safe, safe_lines, seconds_words
+from milepost.common.text import safe, safe_lines
 from milepost.common.words import (
     counts_words,
-    duration_seconds,
     outcomes_words,
+    ran_words,
     reason_words,
     state_name,
     unix_seconds,
@@ -43,7 +43,6 @@ def failure_report(found: Evidence, now: float) -> str:
 
 def _head(found: Evidence, now: float) -> str:
     job = found.job
-    elapsed = seconds_words(duration_seconds(job.progress.elapsed))
     lines = [
         f"# {state_name(job)}: {safe(job.name)} ({job.id})",
         "",
@@ -51,8 +50,8 @@ def _head(found: Evidence, now: float) -> str:
         f"SQLite {found.daemon.sqlite_version}",
         f"- pipeline {safe(job.pipeline)} from {safe(job.pipeline_source)}",
         f"- python {safe(job.python) or 'of the daemon'}",
-        f"- submitted {_moment(unix_seconds(job.create_time))} by {safe(job.submitted_by)}; {job.run_count} runs, "
-        f"{elapsed} running, resumed {job.resume_count} times",
+        f"- submitted {_moment(unix_seconds(job.create_time))} by {safe(job.submitted_by)}; runs: {job.run_count}, "
+        f"resumed: {job.resume_count}, ran {ran_words(job, now) or 'not yet'}",
         f"- {counts_words(job.counts)}",
         f"- reported {_moment(now)}",
     ]

@@ -382,7 +382,7 @@ class JobsScreen(DetailingScreen):
         if self.view.marked or not self.listing.slid_unseen:
             super().command(commands)
         else:
-            words = f"The job under the cursor has left the list. Press it again if you mean {self.view.cursor_id}."
+            words = f"Another job has come under the cursor. Press it again if you mean {self.view.cursor_id}."
             self.notify(brief(words), severity="warning", markup=False)
 
     def paint_actions(self) -> None:
