@@ -32,8 +32,8 @@ _ROOT = 0
 #: Seconds in which a cancelled task must have ended before its worker is killed.
 _CANCEL_GRACE = 2.0
 _KILL_DEADLINE = 10.0
-#: A frame of tasks is written when it holds this much.
-_FRAME_SIZE = 4 * 1024 * 1024
+#: Characters of the texts in a frame of tasks, but for a single task that has more: each may take four bytes.
+_FRAME_SIZE = 3 * 1024 * 1024
 
 
 class Attempts:
@@ -126,11 +126,11 @@ class Attempts:
             worker.attempts[attempt.id] = attempt
             if step.timeout is not None:
                 attempt.timer = asyncio.get_running_loop().call_later(step.timeout, self._time_out, attempt, worker)
-            if size > _FRAME_SIZE:
-                worker.send_tasks(rows)
-                rows, size = [], 0
-            rows.append(self._row(attempt, step))
             size += attempt.task.size
+            if rows and size > _FRAME_SIZE:
+                worker.send_tasks(rows)
+                rows, size = [], attempt.task.size
+            rows.append(self._row(attempt, step))
         if rows:
             worker.send_tasks(rows)
 

@@ -565,3 +565,15 @@ async def odd(item, task):
     assert "is odd" in failure.message
     await finish(daemon)
     assert await runner.ended() == 0
+
+
+async def test_large_tasks_do_not_travel_to_the_worker_in_one_frame(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    prepare(daemon, folder, "@p.step\nasync def work(item, task): return len(item['text'])", step("work"))
+    start_runner()
+    await daemon.until(lambda: daemon.hellos)
+    # In a text with JSON within JSON a quotation mark is four bytes.
+    daemon.hand_out(task(number, text='"' * quotes) for number, quotes in ((1, 2_090_000), (2, 2_200_000)))
+    await daemon.until(lambda: len(daemon.reports) == 2)
+    assert kinds(daemon) == {1: "SUCCEEDED", 2: "SUCCEEDED"}
