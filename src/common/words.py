@@ -11,8 +11,8 @@ from milepost.core.attention import Concern, concern
 from milepost.core.model import JobState
 from milepost.v1 import job_pb2
 
-#: Seconds that a job may have stood without that being told.
-_WORTH_TELLING = 2.0
+#: Seconds that a job may have stood without that being told; a document of a running job may be almost as old.
+_WORTH_TELLING = 5.0
 
 
 def state_name(job: job_pb2.Job) -> str:

@@ -23,6 +23,8 @@ from milepost.daemon.store.store import Store, Transaction
 
 #: Seconds until it is looked up again how long tasks of a step take.
 LEARNED_AGAIN = 60.0
+#: Seconds until a running job is told again though nothing happened: how long it ran, its rate and its ETA are others.
+TOLD_AGAIN = 2.0
 
 
 def read_clocks() -> Clocks:
@@ -31,9 +33,13 @@ def read_clocks() -> Clocks:
 
 @dataclass
 class _Watched:
-    """What is remembered of a run between two looks. `heard`: its last heartbeat, or the first look (monotonic)."""
+    """What is remembered of a run between two looks.
+
+    `heard`: its last heartbeat, or the first look; `told`: when its job was last told because time passes (monotonic).
+    """
 
     heard: float
+    told: float
     pid: int = 0
     stopped: bool = False
     #: By step: the longest duration, and when it was looked up (monotonic).
@@ -102,7 +108,8 @@ class Vigil:
         before, found = watched.found, self.findings(job, definition)
         if _codes(before) != _codes(found):
             await self._record(job.id, before, found)
-        elif shown - _codes(found) or _reasons(before) != _reasons(found):
+        elif shown - _codes(found) or _reasons(before) != _reasons(found) or self._is_out_of_date(watched):
+            watched.told = self._clocks().monotonic
             self._tell(job.id)
         watched.found = found
 
@@ -116,7 +123,11 @@ class Vigil:
         self._watched.pop(job_id, None)
 
     def _watched_run(self, job_id: str) -> _Watched:
-        return self._watched.setdefault(job_id, _Watched(self._clocks().monotonic))
+        now = self._clocks().monotonic
+        return self._watched.setdefault(job_id, _Watched(heard=now, told=now))
+
+    def _is_out_of_date(self, watched: _Watched) -> bool:
+        return self._clocks().monotonic - watched.told >= TOLD_AGAIN
 
     def _evidence(self, job_id: str, definition: PipelineDefinition) -> Evidence:
         live, watched, now = self._live(job_id), self._watched.get(job_id), self._clocks().monotonic

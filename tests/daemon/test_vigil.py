@@ -12,7 +12,7 @@ from milepost.core.model import Child, FindingKind, Job, JobState, Run, TaskRef
 from milepost.daemon.live import IDLE, Live, RunningTask
 from milepost.daemon.store import children, events, jobs, reports
 from milepost.daemon.store.store import Store
-from milepost.daemon.vigil import LEARNED_AGAIN, Vigil
+from milepost.daemon.vigil import LEARNED_AGAIN, TOLD_AGAIN, Vigil
 from tests.support import factories
 
 DEFINITION = factories.creators()
@@ -135,9 +135,19 @@ async def test_other_words_are_told_without_a_record(bench: Bench) -> None:
     assert await bench.history() == ["FINDING_BEGAN WORKER_SILENT"]
 
 
+async def test_a_job_that_does_nothing_is_told_again_because_time_passes(bench: Bench) -> None:
+    bench.hear()
+    await bench.look(after=TOLD_AGAIN - 1)
+    assert bench.told == []
+    await bench.look(after=2 * TOLD_AGAIN)
+    assert bench.told == [bench.job.id] * 2
+    assert await bench.history() == []
+
+
 async def test_what_only_a_document_has_seen_is_taken_back(bench: Bench) -> None:
     bench.hear()
     await bench.look(after=29)
+    bench.told.clear()
     bench.pass_time(1.0)
     shown = bench.vigil.findings(bench.job, DEFINITION)  # for another change of the job, just before the next look
     assert [finding.reason.code for finding in shown] == ["RUNNER_SILENT"]

@@ -80,3 +80,17 @@ async def test_one_cursor_and_the_keys_that_work_where_it_is(daemon: InProcessDa
 def _cursors(ui: Ui) -> list[str]:
     """What stands behind each sign of a cursor."""
     return [line.split()[1] for line in ui.text().splitlines() if line.lstrip().startswith("> ")]
+
+
+async def test_time_passes_for_a_job_of_which_nothing_is_told(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    await insert(daemon, JOB, JobState.PAUSED)
+    async with open_ui(daemon, tmp_path, size=(120, 40)) as ui:
+        paused = job_pb2.Job()
+        paused.CopyFrom(ui.job(JOB))
+        paused.start_time.FromSeconds(int(ui.clock.time) - 600)
+        paused.progress.elapsed.FromSeconds(60)
+        await ui.tell(paused)
+        await _open_job(ui)
+        await ui.until(lambda: "1m of 10m" in ui.text(), "how long it ran")
+        ui.clock.pass_by(600)
+        await ui.until(lambda: "1m of 20m" in ui.text(), "it stands still for longer")

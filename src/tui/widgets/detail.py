@@ -126,6 +126,7 @@ class JobDetail(Widget):
 
     def on_mount(self) -> None:
         self._panes[self._tab].add_class("-open")
+        self.set_interval(1.0, self._paint)  # time passes for a job of which nothing is told, too
 
     # --- what others call ---
 
