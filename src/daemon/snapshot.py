@@ -53,6 +53,9 @@ class Surroundings:
     earlier_runs: Mapping[str, Sequence[Span]] = field(default_factory=dict)
     pause_file: str | None = None
 
+    def circumstances(self, job_id: str) -> Circumstances:
+        return Circumstances(self.key_holders.get(job_id), self.pause_file)
+
 
 class Snapshots:
     """Builds documents. `live`: what is in flight of a job; `folder`: the state folder."""
@@ -103,14 +106,13 @@ class Snapshots:
         return document
 
     def document(self, job: Job, around: Surroundings) -> pb.Job:
-        circumstances = Circumstances(around.key_holders.get(job.id), around.pause_file)
         live, now = self._live(job.id), time.time()
         document = _document(job, live, around, f"{self._folder}/jobs/{job.id}", now)
         definition = from_json(job.definition_json)
         found = self._vigil.findings(job, definition)
         noticed = found if live.unrecorded is None else (*found, live.unrecorded)
         document.findings.extend(wire.finding(finding) for finding in noticed)
-        offered = actions(job, definition, circumstances, stalled=does_not_get_on(found))
+        offered = actions(job, definition, around.circumstances(job.id), stalled=does_not_get_on(found))
         document.actions.extend(wire.action(action) for action in offered)
         return document
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from milepost.common.filter import EVERYTHING, FilterSubject, Node, matches, parse
 from milepost.core.errors import Code, MilepostError
+from milepost.core.lifecycle import Circumstances
 from milepost.core.model import ACTIVE_STATES, Job, JobState
 from milepost.daemon.snapshot import Snapshots, Surroundings, subject
 from milepost.daemon.store import jobs, queue
@@ -52,8 +53,8 @@ _TOKEN = re.compile(r"([0-9a-f-]{1,64}):([0-9]{1,18})")
 class Update:
     """A job as watchers get it, as of `time` (Unix seconds).
 
-    `place`: in the queue. `encoded`: a WatchJobsResponse with this job only; such messages are put together by joining
-    their bytes.
+    `place`: in the queue. `circumstances`: on which its actions depend. `encoded`: a WatchJobsResponse with this job
+    only; such messages are put together by joining their bytes.
     """
 
     job_id: str
@@ -61,6 +62,7 @@ class Update:
     time: float
     subject: FilterSubject
     place: int
+    circumstances: Circumstances
     encoded: bytes
 
 
@@ -227,7 +229,7 @@ class Hub:
         async with self._reading:
             found, around = await self._store.read(read)
             kept = {job.id: self._latest.get(job.id) for job in found}
-            stale = [job for job in found if not _is_current(kept[job.id], job)]
+            stale = [job for job in found if not _is_current(kept[job.id], job, around)]
             fresh = await self._encode(stale, around)
             self._latest.keep(fresh)
             updates = [fresh.get(job.id) or kept[job.id] for job in found]
@@ -237,7 +239,7 @@ class Hub:
         """Without those that cannot be built."""
         documents = await self._snapshots.build(found, around)
         return {
-            job.id: _update(job, document)
+            job.id: _update(job, document, around)
             for job, document in zip(found, documents, strict=True)
             if document is not None
         }
@@ -366,13 +368,14 @@ class _Cache:
             self._bytes -= _size(self._updates.pop(job_id))
 
 
-def _update(job: Job, document: job_pb2.Job) -> Update:
+def _update(job: Job, document: job_pb2.Job, around: Surroundings) -> Update:
     return Update(
         job_id=job.id,
         revision=job.revision,
         time=time.time(),
         subject=subject(job, document),
         place=document.queue_position,
+        circumstances=around.circumstances(job.id),
         encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
     )
 
@@ -381,9 +384,11 @@ def _size(update: Update | None) -> int:
     return 500 + (len(update.encoded) if update is not None else 0)
 
 
-def _is_current(update: Update | None, job: Job) -> bool:
-    """How long a running job has been running changes without a commit; everything else of it has been told."""
+def _is_current(update: Update | None, job: Job, around: Surroundings) -> bool:
+    """How long a running job has been running changes without a commit of it, as does what other jobs do to it."""
     if update is None or update.revision != job.revision:
+        return False
+    if not _tells(update, around.places.get(job.id, 0)) or update.circumstances != around.circumstances(job.id):
         return False
     return job.state not in ACTIVE_STATES or time.time() - update.time < REUSE
 

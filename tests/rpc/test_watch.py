@@ -14,6 +14,7 @@ from milepost.daemon.store import jobs
 from milepost.daemon.store.store import Transaction
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
+from tests.support import factories
 from tests.support.in_process import InProcessDaemon
 from tests.support.wait import wait_until
 
@@ -225,6 +226,18 @@ async def test_places_are_told_also_when_the_queue_moves_while_others_are_being_
             expected = [2, 1] if number % 2 == 0 else [1, 2]
             while [watcher.jobs[job_id].queue_position for job_id in (first, second)] != expected:
                 await watcher.read()
+
+
+async def test_who_begins_to_watch_is_told_what_other_jobs_have_done_to_a_job(daemon: InProcessDaemon) -> None:
+    ended = JobState.CANCELLED
+    await daemon.insert("j-aaaaaaaa", uniqueness_key="k", state=ended, queue_time=None, end_time=factories.NOW)
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        await daemon.insert("j-bbbbbbbb", uniqueness_key="k")
+        async with _watching(daemon) as later:
+            await later.catch_up()
+    assert later.jobs["j-aaaaaaaa"].actions == (await daemon.job("j-aaaaaaaa")).actions
+    assert later.jobs["j-aaaaaaaa"].actions != watcher.jobs["j-aaaaaaaa"].actions
 
 
 async def test_a_slow_watcher_gets_the_newest_state_and_few_messages(daemon: InProcessDaemon) -> None:
