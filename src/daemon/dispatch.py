@@ -82,14 +82,13 @@ class Dispatch:
         session = self._sessions.get(job_id)
         return session is not None and session.run.number == run
 
-    async def refresh(self, job_id: str, *, look_everywhere: bool = False) -> None:
-        """Tells the runner what is wanted now, after a command or when tasks became pending behind its back."""
+    async def refresh(self, job_id: str) -> None:
+        """Tells the runner what is wanted now, and hands out tasks that became pending behind its back."""
         session = self._sessions.get(job_id)
         if session is None:
             return
         self.show(await self._store.read(lambda db: jobs.get(db, job_id)))
-        if look_everywhere:
-            session.look_everywhere()
+        session.look_everywhere()
 
     def show(self, job: Job) -> None:
         """As `refresh`, for a job that was just read."""

@@ -167,7 +167,7 @@ class Reconcile:
         due = await self._store.read(tasks.next_due)
         if due is not None and due <= now:
             for job_id in await self._store.write(lambda tx: tasks.release_due(tx, now)):
-                await self._dispatch.refresh(job_id, look_everywhere=True)
+                await self._dispatch.refresh(job_id)
 
     async def _heed_pause_file(self, job: Job) -> None:
         if job.state is JobState.RUNNING and job.stop is None:
@@ -286,7 +286,7 @@ class Reconcile:
         definition = from_json(job.definition_json)
         while not await self._store.write(lambda tx: operations.advance(tx, job.id, definition, time.time())):
             continue
-        await self._dispatch.refresh(job.id, look_everywhere=True)
+        await self._dispatch.refresh(job.id)
         self.wake()
 
     async def _startable(self) -> list[str]:
