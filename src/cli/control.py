@@ -93,7 +93,7 @@ def add_verbs(verbs: Verbs) -> None:
     verb = verbs.add(
         "cancel",
         cancel,
-        "end a job: what is in flight completes; it can be resumed until it is removed",
+        "end a job: what is in flight completes; it can be resumed",
         "milepost cancel @last\nmilepost cancel --filter 'label.team = x' --yes",
     )
     add_jobs(verb, until_stopped)

@@ -136,7 +136,7 @@ def effect_text(
         case Effect.STOP_TO_REWIND | Effect.REWIND:
             return _rewind_text(command, step)
         case Effect.CANCEL_AT_ONCE:
-            return "ends it; it can be resumed until it is removed"
+            return "ends it; it can be resumed"
         case Effect.STOP_TO_CANCEL:
             return "starts nothing more, completes what is in flight, then ends it; it can be resumed"
         case Effect.STOP_TO_FORCE_CANCEL:

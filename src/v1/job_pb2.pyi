@@ -41,7 +41,7 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_CANCELLING: _JobState.ValueType  # 6
     """Is being ended; goes on only when resumed after CANCELLED."""
     JOB_STATE_CANCELLED: _JobState.ValueType  # 7
-    """Was ended by someone; can be resumed until it is removed."""
+    """Was ended by someone; can be resumed."""
     JOB_STATE_WAITING: _JobState.ValueType  # 8
     """Needs someone or something: `reason` says what, and what to do."""
     JOB_STATE_COMPLETED: _JobState.ValueType  # 9
@@ -66,7 +66,7 @@ JOB_STATE_PAUSED: JobState.ValueType  # 5
 JOB_STATE_CANCELLING: JobState.ValueType  # 6
 """Is being ended; goes on only when resumed after CANCELLED."""
 JOB_STATE_CANCELLED: JobState.ValueType  # 7
-"""Was ended by someone; can be resumed until it is removed."""
+"""Was ended by someone; can be resumed."""
 JOB_STATE_WAITING: JobState.ValueType  # 8
 """Needs someone or something: `reason` says what, and what to do."""
 JOB_STATE_COMPLETED: JobState.ValueType  # 9

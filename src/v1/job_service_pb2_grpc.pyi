@@ -27,7 +27,9 @@ class JobServiceStub:
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
     """Newest first, paged."""
     WatchJobs: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobsRequest, _job_service_pb2.WatchJobsResponse]
-    """First what changed since a revision, then live. The current state of each job, conflated for slow clients."""
+    """First what changed since a revision, then live. The current state of each job, conflated for slow clients.
+    A running job is sent every 2 s at least: how long it ran, its rate and its ETA change although nothing else does.
+    """
     PauseJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.PauseJobRequest, _job_service_pb2.PauseJobResponse]
     """From SCHEDULED, QUEUED (held at once), RUNNING; with now=true also from PAUSING.
     Answers when nothing starts any more, or after 2 s with holding=false.
@@ -96,7 +98,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.WatchJobsRequest,
         context: _aio.ServicerContext[_job_service_pb2.WatchJobsRequest, _abc.AsyncIterator[_job_service_pb2.WatchJobsResponse]],
     ) -> _abc.AsyncIterator[_job_service_pb2.WatchJobsResponse]:
-        """First what changed since a revision, then live. The current state of each job, conflated for slow clients."""
+        """First what changed since a revision, then live. The current state of each job, conflated for slow clients.
+        A running job is sent every 2 s at least: how long it ran, its rate and its ETA change although nothing else does.
+        """
 
     @_abc_1.abstractmethod
     def PauseJob(
