@@ -183,30 +183,34 @@ class Button:
 
 
 def action_parts(buttons: Sequence[Button], look: Look, width: int, marked: int = 0) -> list[Part]:
-    """Side by side, in the colour of what they do; without their signs where they would not fit.
+    """Side by side, in the colour of what they do; without their signs, then by one word, where they would not fit.
 
     `marked`: how many jobs they are for, where a person marked some.
     """
     if not buttons:
         return [Part(" nothing to do here: only details", look.dim)]
     before = [Part(f" {marked:,} marked:", look.accent)] if marked > 1 and width >= WIDE else []
-    drawn = [*before, *(_action_part(button, button.offered.offer.glyph, look) for button in buttons)]
-    if look.glyphs is UNICODE and sum(cells_of(part.text) for part in drawn) <= width:
-        return drawn
-    return [*before, *(_action_part(button, "", look) for button in buttons)]
+    drawn: list[Part] = []
+    for signs, whole in ((look.glyphs is UNICODE, True), (False, True), (False, False)):
+        drawn = [*before, *(_action_part(button, look, signs=signs, whole=whole) for button in buttons)]
+        if sum(cells_of(part.text) for part in drawn) <= width:
+            break
+    return drawn
 
 
-def _action_part(button: Button, sign: str, look: Look) -> Part:
+def _action_part(button: Button, look: Look, *, signs: bool, whole: bool) -> Part:
     offer = button.offered.offer
+    sign = "…" if button.busy else offer.glyph if signs else ""
+    label = offer.label if whole else offer.label.split()[0]
     tones = {
         Tone.GO: look.statuses[Status.COMPLETED],
         Tone.CARE: look.statuses[Status.PAUSED],
         Tone.DANGER: look.statuses[Status.FAILED],
         Tone.PLAIN: look.strong,
     }
-    label = " ".join(piece for piece in (button.key, "…" if button.busy else sign, offer.label) if piece)
+    text = " ".join(piece for piece in (button.key, sign, label) if piece)
     style = tones[offer.tone]
-    return Part(f" [{label}]", style + _BOLD if button.offered.recommended else style, button.target)
+    return Part(f" [{text}]", style + _BOLD if button.offered.recommended else style, button.target)
 
 
 @dataclass(frozen=True)
