@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from milepost.common.processes import identify, kill_tree
+from milepost.common.wire.runner import COMPLETED
 from milepost.core.definition import Executor, Gives, StepDefinition
 from milepost.runner import frames
 from milepost.runner.children import Children
@@ -165,7 +166,7 @@ class Attempts:
         self._ledger.end(attempt)
         if attempt.ending is Ending.VOID:
             return
-        if attempt.ending is Ending.TIMED_OUT and result.kind not in frames.COMPLETED:
+        if attempt.ending is Ending.TIMED_OUT and result.kind not in COMPLETED:
             result = _result(attempt, pb.REPORT_KIND_FAILED, self._timeout_failure(attempt))
         ref = attempt.task.ref
         if self._steps[ref.step].gives is Gives.MANY:

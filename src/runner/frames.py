@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from milepost.common.wire.runner import COMPLETED
 from milepost.common.wire.times import LAST_TIME, MICROSECONDS
 from milepost.core.retry import bounded_retry_after
 from milepost.v1 import runner_service_pb2 as pb
@@ -31,7 +32,6 @@ _KINDS = {
     "FAILED": pb.REPORT_KIND_FAILED,
     "RETURNED": pb.REPORT_KIND_RETURNED,
 }
-COMPLETED = (pb.REPORT_KIND_SUCCEEDED, pb.REPORT_KIND_SKIPPED)
 #: Of an error: what is longer is cut. Characters.
 _MAX_NAME, _MAX_MESSAGE, _MAX_TRACEBACK = 100, 2000, 8000
 _MAX_TIME = int(LAST_TIME) * MICROSECONDS
@@ -217,6 +217,8 @@ def _offence(row: Row) -> pb.TaskFailure | None:
     if len(row.label) > MAX_LABEL or not row.label.isprintable():
         error_class = "invalid_result"
         offence = f"its label {row.label[:MAX_LABEL]!r} is not a printable text of at most {MAX_LABEL} characters"
+    elif "\0" in row.result_json:
+        error_class, offence = "invalid_result", "its result holds a NUL character, which JSON does not"
     elif _is_longer(row.result_json, MAX_JSON):
         offence = f"its result has more than {MAX_JSON:,} bytes"
     elif row.children:

@@ -128,6 +128,7 @@ def test_what_keeps_to_the_limits_is_kept(label: str, result: str, children: lis
     [
         ("x" * 65, "", None, "label"),
         ("a\nb", "", None, "label"),
+        ("", '"a\0b"', None, "NUL"),
         ("", "1" * (frames.MAX_JSON + 1), None, "65,536 bytes"),
         ("", '"' + "ä" * (frames.MAX_JSON // 2) + '"', None, "65,536 bytes"),
         ("", "", [["", "{}"]] * 10_001, "10,000 children"),
@@ -142,7 +143,8 @@ def test_what_does_not_is_a_failed_attempt(
     found = completed(label, result, children)
     assert (found.kind, found.folder) == (pb.REPORT_KIND_FAILED, "items/1")
     assert found.failure is not None
-    assert found.failure.error_class == ("invalid_result" if label else "result_too_large")
+    is_invalid = bool(label) or "\0" in result
+    assert found.failure.error_class == ("invalid_result" if is_invalid else "result_too_large")
     assert message in found.failure.message
     assert (found.label, found.result_json, found.children) == ("", "", None)
 

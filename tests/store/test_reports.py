@@ -297,6 +297,18 @@ class TestEnumeration:
         step = (await bench.job()).steps[1]
         assert (step.total, step.skipped, step.labels) == (5, 3, (LabelCount(Outcome.SKIPPED, "duplicate", 3),))
 
+    async def test_a_key_with_a_nul_is_met_again(self, bench: Bench, store: Store) -> None:
+        await store.write(lambda tx: jobs.insert(tx, factories.job("j-bbbbbbbb", bench.definition), bench.definition))
+        given = [Child("a\0b", "{}"), Child("a", "{}")]
+        for enumeration in (1, 2):
+            await store.write(
+                lambda tx, number=enumeration: children.add(  # type: ignore[misc]  # called at once
+                    tx, "j-bbbbbbbb", bench.definition, ROOT, number, 0, given, NOW
+                )
+            )
+        found = await store.read(lambda db: items.page(db, "j-bbbbbbbb"))
+        assert [(item.id, item.key) for item in found] == [(1, "a\0b"), (2, "a")]
+
     async def test_a_duplicate_may_run(self, store: Store) -> None:
         bench = await bench_with(store, factories.creators(on_duplicate=OnDuplicate.KEEP))
         await bench.enumerate(["a", "a"])

@@ -21,7 +21,7 @@ _KINDS = {
     pb.REPORT_KIND_LOST: ReportKind.LOST,
     pb.REPORT_KIND_RETURNED: ReportKind.RETURNED,
 }
-_COMPLETED = (pb.REPORT_KIND_SUCCEEDED, pb.REPORT_KIND_SKIPPED)
+COMPLETED = (pb.REPORT_KIND_SUCCEEDED, pb.REPORT_KIND_SKIPPED)
 #: What ended the attempt, or its worker, is said.
 _EXPLAINED = (pb.REPORT_KIND_FAILED, pb.REPORT_KIND_LOST)
 _MICROSECOND = 1e-6
@@ -77,7 +77,7 @@ def completed_from_proto(completed: pb.Completed) -> Completed:
     """Raises MilepostError(INVALID_ARGUMENT) for another kind, and for columns that differ in length."""
     items = list(completed.items)
     columns = completed.results_json, completed.start_us, completed.end_us, completed.folders or items
-    if completed.kind not in _COMPLETED or any(len(column) != len(items) for column in columns) or not items:
+    if completed.kind not in COMPLETED or any(len(column) != len(items) for column in columns) or not items:
         raise MilepostError(Code.INVALID_ARGUMENT, "A runner sent a group of completed tasks that makes no sense.")
     return Completed(
         completed.step,

@@ -6,7 +6,7 @@ The records of those that go are archived.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -74,7 +74,7 @@ def store(
     named = _named(children, first_position)
     job = tx.execute(_QUERIES.job, (sequence,)).fetchone()
     siblings = _Siblings(tx.connection, sequence, line, ref.item, enumeration, definition.on_duplicate)
-    siblings.load(key for _, key, _ in named)
+    siblings.load([key for _, key, _ in named])
     plan = _Plan(next_item=job["next_item"])
     for position, key, payload in named:
         siblings.place(plan, position, key, payload)
@@ -162,9 +162,13 @@ class _Siblings:
         self._on_duplicate = on_duplicate
         self._known: dict[str, _Known] = {}
 
-    def load(self, keys: Iterable[str]) -> None:
-        wanted = self._place | {"keys": rows.dump(list(keys))}
-        for row in self._db.execute(_QUERIES.by_keys, wanted).fetchall():
+    def load(self, keys: Sequence[str]) -> None:
+        wanted = self._place | {"keys": rows.dump([key for key in keys if "\0" not in key])}
+        found = self._db.execute(_QUERIES.by_keys, wanted).fetchall()
+        for key in keys:
+            if "\0" in key:  # where SQLite's JSON ends a text
+                found += self._db.execute(_QUERIES.by_key, self._place | {"key": key}).fetchall()
+        for row in found:
             self._known[row["key"]] = _Known(row["id"], row["enumeration"], row["position"], row["payload_json"])
 
     def place(self, plan: _Plan, position: int, key: str, payload_json: str) -> None:

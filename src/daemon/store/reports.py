@@ -40,7 +40,7 @@ def apply(
     reports: Iterable[Report],
     now: float,
     jitter: Callable[[TaskRef], float],
-    completed: Iterable[Completed] = (),
+    completed: Sequence[Completed] = (),
 ) -> Applied:
     """Applies each report whose item still stands at its step with its epoch; the others change nothing.
 
@@ -90,7 +90,7 @@ class _Batch:
     labels: dict[int, set[str]] = field(default_factory=dict)
 
     def sort_out(
-        self, reports: Iterable[Report], completed: Iterable[Completed]
+        self, reports: Iterable[Report], completed: Sequence[Completed]
     ) -> tuple[list[Completed], list[Report]]:
         """What is recorded together, and what must be looked at one by one."""
         groups = [group for group in completed if self._gives_one(group.step)]

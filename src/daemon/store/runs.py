@@ -1,6 +1,5 @@
 """Runs: the lives of a job's runner. At most one of a job is open."""
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -34,7 +33,7 @@ def open_runs(db: sqlite3.Connection) -> list[Run]:
 def ended_spans(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, list[Span]]:
     """By job, from when to when each of its ended runs went on."""
     spans: dict[str, list[Span]] = {}
-    for row in db.execute(_QUERIES.ended_spans, (json.dumps(job_ids),)).fetchall():
+    for row in db.execute(_QUERIES.ended_spans, (rows.dump(job_ids),)).fetchall():
         spans.setdefault(row["job_id"], []).append(Span(row["create_time"], row["end_time"]))
     return spans
 

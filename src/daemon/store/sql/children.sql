@@ -10,6 +10,10 @@ SELECT item.key, item.id, item.enumeration, item.position, item.payload_json
 FROM json_each(:keys) AS wanted
     CROSS JOIN item ON item.job = :job AND item.key = wanted.value AND item.line = :line AND item.parent = :parent;
 
+-- name: by_key
+SELECT key, id, enumeration, position, payload_json FROM item
+WHERE job = :job AND key = :key AND line = :line AND parent = :parent;
+
 -- name: insert
 INSERT INTO item (job, id, line, parent, position, key, payload_json, step, state, label, enumeration)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
