@@ -1,4 +1,4 @@
-"""`daemon start|stop|status|stats`, `config`, `version`: the program itself."""
+"""`daemon start|stop|restart|status|stats`, `config`, `version`: the program itself."""
 
 import asyncio
 import contextlib
@@ -22,6 +22,8 @@ from milepost.v1 import daemon_service_pb2 as pb
 #: A pause waits for tasks in flight.
 STOP_DEADLINE = 3700.0
 END_DEADLINE = 30.0
+#: Settings that say which daemon is meant.
+_PLACE = ("state_dir", "socket")
 _ACTIVE = ("RUNNING", "PAUSING", "CANCELLING")
 _MODES = {"leave": pb.DRAIN_MODE_LEAVE, "pause": pb.DRAIN_MODE_PAUSE, "kill": pb.DRAIN_MODE_KILL}
 
@@ -45,6 +47,12 @@ def add_verbs(verbs: Verbs) -> None:
     modes.add_argument(
         "--kill", dest="mode", action="store_const", const="kill", help="what is in flight is killed; jobs are PAUSED"
     )
+    group.add(
+        "restart",
+        restart,
+        "stop the daemon and start one of this version; running jobs go on meanwhile",
+        "milepost daemon restart",
+    )
     group.add("status", status, "whether a daemon serves, and what it has", "milepost daemon status --json")
     group.add(
         "stats",
@@ -58,8 +66,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 async def start(context: Context) -> Exit:
     started = await context.start_daemon()
-    async with _client(context) as client:
-        info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
+    info = await _info(context)
     if context.json:
         context.out_json({**document(info), "started": started})
     else:
@@ -73,20 +80,64 @@ async def stop(context: Context) -> Exit:
         if context.json:
             context.out_json({"stopped": False, "job_ids": []})
         return Exit.DONE
-    async with _client(context) as client:
-        info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
-        running = sum(info.jobs_by_state[state] for state in _ACTIVE if state in info.jobs_by_state)
-        mode = context.arguments.mode or _ask_mode(context, running)
-        with _pidfd(info.pid) as process:
-            if running and mode == "pause":
-                context.say(f"Pausing {_jobs(running)}; tasks in flight complete first.")
-            answer = await client.call(client.daemon.Drain, pb.DrainRequest(mode=_MODES[mode]), STOP_DEADLINE)
-            await _wait_end(process)
+    info = await _info(context)
+    running = sum(info.jobs_by_state[state] for state in _ACTIVE if state in info.jobs_by_state)
+    mode = context.arguments.mode or _ask_mode(context, running)
+    if running and mode == "pause":
+        context.say(f"Pausing {_jobs(running)}; tasks in flight complete first.")
+    answer = await _drain(context, info.pid, mode)
     if context.json:
         context.out_json({"stopped": True, **document(answer)})
     else:
         context.out(safe(answer.message) or f"Stopped. {_jobs(len(answer.job_ids))} were running: {mode}.")
     return Exit.DONE
+
+
+async def restart(context: Context) -> Exit:
+    """Where none serves, one is started all the same: a daemon of this version serves afterwards."""
+    left: list[str] = []
+    if _serving(context):
+        old = await _info(context)
+        _refuse_restart(old)
+        left += (await _drain(context, old.pid, "leave")).job_ids
+    started = await context.start_daemon()
+    info = await _info(context)
+    if context.json:
+        context.out_json({**document(info), "started": started, "job_ids": left})
+        return Exit.DONE
+    went_on = f" {_jobs(len(left))} went on meanwhile." if left else ""
+    context.out(f"Serving {safe(info.state_folder)} (pid {info.pid}, version {info.version}).{went_on}")
+    return Exit.DONE
+
+
+def _refuse_restart(old: pb.GetInfoResponse) -> None:
+    """Where this command would not start it as it was started."""
+    from milepost.common.daemon_start import command_to_restart_unit  # as in Context.start_daemon
+
+    command = command_to_restart_unit(old.pid)
+    if command:
+        raise MilepostError(
+            Code.NOT_ALLOWED,
+            "systemd runs this daemon, and would not know of one that this command starts. Nothing was stopped.",
+            f"Restart its unit: {command}. Running jobs go on meanwhile.",
+        )
+    flags = [setting.name for setting in old.settings if setting.source == "flag" and setting.name not in _PLACE]
+    if flags:
+        raise MilepostError(
+            Code.NOT_ALLOWED,
+            f"This daemon was given settings as flags, which a restart would drop: {', '.join(flags)}. "
+            "Nothing was stopped.",
+            "Stop it (milepost daemon stop) and start milepostd with its flags, or put them into the settings.",
+        )
+
+
+async def _drain(context: Context, pid: int, mode: str) -> pb.DrainResponse:
+    """Returns when the process has ended, so that its state folder is free."""
+    async with _client(context) as client:
+        with _pidfd(pid) as process:
+            answer = await client.call(client.daemon.Drain, pb.DrainRequest(mode=_MODES[mode]), STOP_DEADLINE)
+            await _wait_end(process)
+    return answer
 
 
 def _ask_mode(context: Context, running: int) -> str:
@@ -153,8 +204,7 @@ def _refuse_without_daemon(context: Context) -> None:
 
 async def status(context: Context) -> Exit:
     _refuse_without_daemon(context)
-    async with _client(context) as client:
-        info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
+    info = await _info(context)
     if context.json:
         context.out_json(document(info))
         return Exit.DONE
@@ -189,10 +239,7 @@ async def config(context: Context) -> Exit:
 
 
 async def version(context: Context) -> Exit:
-    info = None
-    if _serving(context):
-        async with _client(context) as client:
-            info = await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
+    info = await _info(context) if _serving(context) else None
     python = sys.version.split()[0]
     if context.json:
         daemon = info.version if info is not None else None
@@ -200,14 +247,18 @@ async def version(context: Context) -> Exit:
         return Exit.DONE
     context.out(f"milepost {milepost.__version__} (Python {python})")
     if info is not None and info.version != milepost.__version__:
-        context.say(
-            f"note: the daemon is of version {info.version}; restart it: milepost daemon stop && milepost daemon start"
-        )
+        note = f"note: the daemon is of version {info.version}; restart it: milepost daemon restart"
+        context.say(context.as_called(note))
     return Exit.DONE
 
 
 def _serving(context: Context) -> bool:
     return is_listening(paths.find_socket(context.settings.state_dir, context.settings.socket))
+
+
+async def _info(context: Context) -> pb.GetInfoResponse:
+    async with _client(context) as client:
+        return await client.call(client.daemon.GetInfo, pb.GetInfoRequest())
 
 
 def _client(context: Context) -> Client:

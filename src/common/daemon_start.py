@@ -49,6 +49,22 @@ async def ensure_daemon(settings: Settings, environ: Mapping[str, str]) -> Start
     return started
 
 
+def command_to_restart_unit(pid: int) -> str:
+    """What restarts this daemon where it is the process that systemd started for a unit; elsewhere empty."""
+    process = Path("/proc", str(pid))
+    try:
+        started_by_systemd = f"SYSTEMD_EXEC_PID={pid}".encode() in (process / "environ").read_bytes().split(b"\0")
+        group = (process / "cgroup").read_text()
+    except OSError:
+        return ""
+    if not started_by_systemd:
+        return ""
+    # As /user.slice/user-1000.slice/user@1000.service/app.slice/milepostd.service: the last one is its own.
+    units = [part for part in group.split("/") if part.strip().endswith(".service")]
+    manager = "systemctl --user" if "/user@" in group else "systemctl"
+    return f"{manager} restart {units[-1].strip() if units else UNIT}"
+
+
 def _start(
     settings: Settings, environ: Mapping[str, str], log: Path
 ) -> "tuple[Started, subprocess.Popen[bytes] | None]":

@@ -79,7 +79,7 @@ def wait_text(job_id: str, queued: Sequence[Queued], active_queues: Sequence[str
     else:
         limit = limits.running
         who, setting = f"the daemon runs {_jobs(limit)}", f"max_running_jobs to {limit + 1}"
-    remedy = f"To run more, set {setting} (milepost config) and start the daemon again (milepost daemon stop)"
+    remedy = f"To run more, set {setting} (milepost config) and restart the daemon (milepost daemon restart)"
     return f"queued at place {places(queued)[job_id]}: {who} at a time. {remedy}"
 
 

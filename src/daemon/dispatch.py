@@ -166,7 +166,7 @@ class Dispatch:
         reason = Reason(
             Code.PROTOCOL_MISMATCH,
             f"{what} Milepost was changed while its daemon ran.",
-            "Restart the daemon (milepost daemon stop && milepost daemon start), then resume the job.",
+            "Restart the daemon (milepost daemon restart), then resume the job.",
         )
         self._refused[hello.job_id] = Refused(hello.run, now, reason)
         self._on_wake()

@@ -33,7 +33,7 @@ _HEARTBEAT = 1.0
 #: Seconds: until a run that the daemon never answered gives up; for the last acknowledgements after a stop.
 _FIRST_LEASE = 60.0
 _FLUSH = 5.0
-_RESTART = "Restart the daemon (milepost daemon stop && milepost daemon start), then resume the job."
+_RESTART = "Restart the daemon (milepost daemon restart), then resume the job."
 #: Seconds until a spool that could not be written is tried again.
 _SPOOL_PAUSE = 2.0
 

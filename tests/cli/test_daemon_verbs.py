@@ -1,4 +1,4 @@
-"""Verbs start the daemon when none answers; `daemon start|stop|status` (E3)."""
+"""Verbs start the daemon when none answers; `daemon start|stop|restart|status` (E3)."""
 
 import asyncio
 import os
@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from milepost.common.client import is_listening
 from milepost.common.processes import identify, kill_tree
 from milepost.core.model import JobState
 from tests.support.cli import run_cli
 from tests.support.daemon import ROOT, RealDaemon, state_of
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -71,6 +73,58 @@ async def test_start_status_stop(environment: dict[str, str]) -> None:
     assert (stopped.code, stopped.document["stopped"]) == (0, True)
     assert has_ended(started.document["pid"])
     assert (await run_cli(environment, "daemon", "stop")).code == 0
+
+
+async def test_restart(environment: dict[str, str]) -> None:
+    first = await run_cli(environment, "daemon", "restart", "--json")
+    assert (first.code, first.document["started"], first.document["job_ids"]) == (0, True, [])
+    second = await run_cli(environment, "daemon", "restart", "--json")
+    assert second.code == 0, second
+    assert second.document["pid"] != first.document["pid"]
+    assert has_ended(first.document["pid"])
+
+
+async def test_jobs_go_on_while_the_daemon_restarts(daemon: RealDaemon) -> None:
+    job = await daemon.submit()
+    await daemon.wait_effects(1)
+    runner = daemon.runner_pid(job.id)
+    done = await run_cli(daemon.environment, "daemon", "restart", "--json")
+    assert (done.code, done.document["job_ids"]) == (0, [job.id]), done
+    try:
+        assert has_ended(daemon.pid)
+        assert daemon.runner_pid(job.id) == runner
+        daemon.gate.touch()
+        assert (await daemon.wait_state(job.id, JobState.COMPLETED)).run_count == 1
+    finally:
+        os.kill(done.document["pid"], signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("start", "message", "remedy"),
+    [
+        ("SYSTEMD_EXEC_PID=$$ exec {python} -m {module}", "systemd runs this daemon", "restart milepostd.service"),
+        ("exec {python} -m {module} --max-running-jobs 3", "max_running_jobs", "start milepostd with its flags"),
+    ],
+)
+async def test_a_daemon_that_restart_would_start_otherwise_is_left(
+    environment: dict[str, str], start: str, message: str, remedy: str
+) -> None:
+    command = start.format(python=sys.executable, module="milepost.daemon.main")
+    started = await asyncio.create_subprocess_exec(
+        "sh", "-c", command, env=environment, cwd="/", stderr=subprocess.DEVNULL
+    )
+
+    async def serving() -> bool:
+        return is_listening(Path(environment["MILEPOST_STATE_DIR"]) / "daemon.sock")
+
+    await wait_until(serving, "the daemon serves")
+    refused = await run_cli(environment, "daemon", "restart", "--json")
+    assert (refused.code, refused.document["error"]["code"]) == (3, "NOT_ALLOWED")
+    assert message in refused.document["error"]["message"]
+    assert remedy in refused.document["error"]["remedy"]
+    assert (await run_cli(environment, "daemon", "status", "--json")).document["pid"] == started.pid
+    started.kill()
+    await started.wait()
 
 
 async def test_a_long_state_folder_works_all_the_same(environment: dict[str, str]) -> None:

@@ -179,7 +179,7 @@ async def test_a_job_whose_runner_was_never_welcome_waits_and_says_what_to_do(
     assert job.state is JobState.WAITING
     assert job.reason is not None
     assert job.reason.code == "PROTOCOL_MISMATCH"
-    assert "milepost daemon stop && milepost daemon start" in job.reason.remedy
+    assert "milepost daemon restart" in job.reason.remedy
 
 
 async def test_a_runner_that_says_it_is_done_does_not_make_its_job_completed(

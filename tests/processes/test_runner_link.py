@@ -134,7 +134,7 @@ async def test_a_daemon_of_another_protocol_gets_no_work_done_and_is_told_why(
     assert f"the daemon speaks protocol 0, this runner {PROTOCOL}" in runner.log.read_text()
     mistake = json.loads((folder / "logs" / "run-1.mistake.json").read_text())
     assert "different versions of Milepost" in mistake["message"]
-    assert "milepost daemon stop && milepost daemon start" in mistake["remedy"]
+    assert "milepost daemon restart" in mistake["remedy"]
     assert lines(folder / "began") == []
 
 
