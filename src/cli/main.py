@@ -11,7 +11,7 @@ from typing import NoReturn
 import milepost
 from milepost.cli.context import Context, environment, out_error_json
 from milepost.cli.exit_codes import EXIT_OF, Exit
-from milepost.cli.parser import Parser, Verb, Verbs, add_common, split_command
+from milepost.cli.parser import Parser, Verb, Verbs, add_common, did_you_mean, shell_words, split_command
 from milepost.common.ending import end_process
 from milepost.common.settings import load_settings
 from milepost.common.text import safe, safe_lines
@@ -83,11 +83,8 @@ def _verb_of(arguments: Sequence[str]) -> str | None:
 
 
 def _unknown(verb: str) -> MilepostError:
-    from difflib import get_close_matches
-
-    close = get_close_matches(verb, [known for verbs in MODULES.values() for known in verbs], n=1)
-    advice = f"Did you mean milepost {close[0]}? " if close else ""
-    return MilepostError(Code.INVALID_ARGUMENT, f"There is no verb {verb!r}.", f"{advice}All of them: milepost --help.")
+    meant = did_you_mean(verb, [known for verbs in MODULES.values() for known in verbs], "milepost ")
+    return MilepostError(Code.INVALID_ARGUMENT, f"There is no verb {verb!r}.", f"{meant}All of them: milepost --help.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +115,7 @@ def _run(given: list[str]) -> Exit:
     before, command = split_command(given)
     if before[:1] == ["help"]:
         before = [*before[1:], "--help"]
-    parsed = build_parser(modules_for(before)).parse_args(before)
+    parsed = _parse(before, has_command=command is not None)
     parsed.command = command
     if command is not None and not getattr(parsed, "takes_command", False):
         raise MilepostError(
@@ -132,6 +129,35 @@ def _run(given: list[str]) -> Exit:
     except MilepostError as error:
         advice = context.as_called(error.remedy)
         raise MilepostError(error.code, error.message, advice, error.metadata) from error
+
+
+def _parse(arguments: Sequence[str], *, has_command: bool) -> argparse.Namespace:
+    parser = build_parser(modules_for(arguments))
+    parsed, unknown = parser.parse_known_args(arguments)
+    if getattr(parsed, "each", None) is not None and parsed.pipeline is not None and not has_command:
+        _refuse_command_without_dashes(parser, arguments)
+    if unknown:
+        getattr(parsed, "grammar", parser).refuse_unknown(unknown)
+    return parsed
+
+
+def _refuse_command_without_dashes(parser: Parser, arguments: Sequence[str]) -> None:
+    """The command begins where the first word is that is neither an option nor its value."""
+    for end in range(1, len(arguments) + 1):
+        try:
+            parsed, _ = parser.parse_known_args(arguments[:end])
+        except MilepostError:  # an option whose value comes next
+            continue
+        if getattr(parsed, "pipeline", None) is None:
+            continue
+        if parsed.each is not None:
+            own, command = shell_words(arguments[: end - 1]), shell_words(arguments[end - 1 :])
+            raise MilepostError(
+                Code.INVALID_ARGUMENT,
+                "The command for each line goes after --, so that its options are its own.",
+                f"Write: milepost {own} -- {command}",
+            )
+        return
 
 
 async def _overview(context: Context) -> Exit:

@@ -1,8 +1,9 @@
 """The grammar of the command line. Verbs are declared next to what they do; this is what they are declared with."""
 
 import argparse
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NoReturn
+import shlex
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 from milepost.cli.context import Context
 from milepost.cli.exit_codes import Exit
@@ -17,6 +18,27 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise MilepostError(Code.INVALID_ARGUMENT, f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # Any: as argparse declares it
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        name = "/".join(action.option_strings) or str(action.metavar)
+        raise MilepostError(
+            Code.INVALID_ARGUMENT,
+            f"{name} is {value!r}, which is none of {', '.join(known)}.",
+            f"{did_you_mean(str(value), known)}See {self.prog} --help.",
+        )
+
+    def refuse_unknown(self, unknown: Sequence[str]) -> NoReturn:
+        """Raises MilepostError(INVALID_ARGUMENT) for arguments that this verb does not have."""
+        flags = (word.partition("=")[0] for word in unknown if word.startswith("--"))
+        meant = "".join(did_you_mean(flag, self._option_string_actions) for flag in flags)
+        raise MilepostError(
+            Code.INVALID_ARGUMENT,
+            f"{self.prog} has no argument {shell_words(unknown)}.",
+            f"{meant}See {self.prog} --help.",
+        )
+
 
 class Verbs:
     """Where verbs are added: `verbs.add("pause", pause, "…", "examples")` gives the parser for its arguments."""
@@ -27,7 +49,7 @@ class Verbs:
 
     def add(self, name: str, verb: Verb, summary: str, examples: str = "") -> argparse.ArgumentParser:
         parser = self._new(name, summary, examples)
-        parser.set_defaults(verb=verb)
+        parser.set_defaults(verb=verb, grammar=parser)
         return parser
 
     def group(self, name: str, summary: str) -> "Verbs":
@@ -104,6 +126,19 @@ def one_of(*choices: str) -> Callable[[str], str]:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(choices)}")
 
     return read
+
+
+def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
+    """A sentence and a space, or nothing where none is close."""
+    from difflib import get_close_matches  # only for mistakes
+
+    close = get_close_matches(word, known, n=1)
+    return f"Did you mean {before}{close[0]}? " if close else ""
+
+
+def shell_words(words: Iterable[str]) -> str:
+    """As a person types them: `{}` needs no quotes."""
+    return " ".join(word if word == "{}" else shlex.quote(word) for word in words)
 
 
 def split_command(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
