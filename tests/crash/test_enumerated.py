@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.drill import Kill
-from tests.crash.edges import NOT_PASSED, names
+from tests.crash.edges import NOT_PASSED, SOMETIMES_PASSED, names
 from tests.crash.scenarios import SCENARIOS, play
 
 PROFILE = os.environ.get("MILEPOST_CRASH_PROFILE", "")
@@ -86,16 +86,25 @@ def test_every_edge_is_passed(passings: Passings) -> None:
 @pytest.mark.parametrize("phase", ["before", "after"])
 @pytest.mark.parametrize("name", sorted(names() - NOT_PASSED.keys()) if PROFILE else ON_THE_WAY)
 async def test_a_kill_at(passings: Passings, name: str, phase: str) -> None:
+    failures = []
     tried = list(kills(passings, name, phase))
     for scenario, kill in tried:
         try:
-            drill = await play(scenario, kill)
-        except BaseException as error:
-            error.add_note(f"in the scenario {scenario!r}, killed at {kill}")
-            raise
-        # How often what depends on time is passed differs; the first passing is always there.
-        assert drill.fired or kill.number > 1, f"{kill} was never reached in {scenario!r}"
-    assert tried, "recorded nowhere"
+            await play_with(scenario, kill)
+        except BaseException as failure:
+            failure.add_note(f"in the scenario {scenario!r}, killed at {kill}")
+            if not isinstance(failure, Exception):
+                raise
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {len(tried)} kills", failures)
+    assert tried or any(_is_of(place, name, phase) for place in SOMETIMES_PASSED), "recorded nowhere"
+
+
+async def play_with(scenario: str, kill: Kill) -> None:
+    drill = await play(scenario, kill)
+    # How often what depends on time is passed differs; the first passing is always there.
+    assert drill.fired or kill.number > 1 or kill.place in SOMETIMES_PASSED, f"{kill} was never reached"
 
 
 def test_the_twins_are_the_same(request: pytest.FixtureRequest) -> None:
