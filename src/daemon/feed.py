@@ -57,7 +57,8 @@ class Feed:
         self._cursors = [Cursor() for _ in definition.steps]
         #: Items that left the runner since the read that is under way began.
         self._released: set[int] = set()
-        self._task_bytes = float(PAGE_BYTES / PAGE_TASKS)
+        #: Of one task, as far as is known: the first page is small.
+        self._task_bytes = float(PAGE_BYTES / 100)
 
     # --- what comes back ---
 

@@ -280,6 +280,16 @@ class TestEnumeration:
             assert await bench.enumerate(["a", "", "a"]) == 3
         assert list(await bench.items()) == ["a", "2", "a#3"]
 
+    async def test_the_last_of_many_in_a_chunk_is_there_already(self, store: Store) -> None:
+        bench = await bench_with(store, factories.creators())
+        await bench.enumerate(["a"])
+        keys = [f"k{number}" for number in range(120)]
+        await bench.enumerate([*keys, "a"], first=1)
+        found = await store.read(lambda db: items.page(db, JOB, limit=200))
+        assert [(item.id, item.key) for item in found] == list(enumerate(["a", *keys, "a#122"], 1))
+        assert found[-1].state is ItemState.SKIPPED
+        assert (await bench.job()).steps[1].total == 122
+
     async def test_a_duplicate_is_recorded_as_skipped(self, store: Store) -> None:
         bench = await bench_with(store, factories.creators())
         await bench.enumerate(["a", "b", "a"])

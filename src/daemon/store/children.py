@@ -5,6 +5,7 @@ records; one whose payload has changed is another item under the same key; one t
 The records of those that go are archived.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ _QUERIES = load("children")
 DUPLICATE = "duplicate"
 #: Items that are removed together.
 _PART = 5000
+#: Items of one INSERT: a statement costs two turns of Python's lock, however many rows it has.
+_ROWS = 50
+_INSERT_ROWS = _QUERIES.insert.removesuffix(";") + (_ROWS - 1) * ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def add(
@@ -73,12 +77,19 @@ def store(
         return
     named = _named(children, first_position)
     job = tx.execute(_QUERIES.job, (sequence,)).fetchone()
-    siblings = _Siblings(tx.connection, sequence, line, ref.item, enumeration, definition.on_duplicate)
-    siblings.load([key for _, key, _ in named])
-    plan = _Plan(next_item=job["next_item"])
-    for position, key, payload in named:
-        siblings.place(plan, position, key, payload)
-    _write(tx, sequence, definition, ref, plan, enumeration, line, job["run_count"], now, deltas)
+    first = definition.line_of_children(ref.step)
+    step, state = (ref.step, ItemState.SUCCEEDED) if first is None else (first.position, ItemState.PENDING)
+    family = _Family(sequence, line, ref.item, step, state, enumeration)
+    plan = _all_new(named, job["next_item"])
+    if plan is None or not _insert_if_new(tx, family, plan.new):
+        plan = _plan(tx.connection, definition, family, named, job["next_item"])
+        _replace(tx, definition, family, plan, now, deltas)
+        _insert(tx, family, plan.new)
+        _record_duplicates(tx, family, plan.new, job["run_count"], now, deltas)
+    tx.execute(_QUERIES.set_next_item, (plan.next_item, sequence))
+    for shape in definition.steps:
+        if shape.line == line:
+            deltas.total[shape.position] += len(plan.new)
 
 
 def drop_missing(
@@ -118,6 +129,17 @@ def duplicate_key(definition: PipelineDefinition, children: Sequence[Child]) -> 
     return None
 
 
+class _Family(NamedTuple):
+    """The children of one item on one line: at which step and in which state they begin."""
+
+    sequence: int
+    line: int
+    parent: int
+    step: int
+    state: ItemState
+    enumeration: int
+
+
 class _New(NamedTuple):
     id: int
     position: int
@@ -147,19 +169,13 @@ class _Plan:
 class _Siblings:
     """The children there are of one item on one line, by key, as far as a chunk needs to know them."""
 
-    def __init__(
-        self,
-        db: sqlite3.Connection,
-        sequence: int,
-        line: int,
-        parent: int,
-        enumeration: int,
-        on_duplicate: OnDuplicate,
-    ) -> None:
+    def __init__(self, db: sqlite3.Connection, family: _Family, on_duplicate: OnDuplicate) -> None:
         self._db = db
-        self._place = {"job": sequence, "line": line, "parent": parent}
-        self._enumeration = enumeration
+        self._place = {"job": family.sequence, "line": family.line, "parent": family.parent}
+        self._enumeration = family.enumeration
         self._on_duplicate = on_duplicate
+        #: Where no step takes them, there is nothing that they could be left out of.
+        self._skips = on_duplicate is OnDuplicate.SKIP and family.state is ItemState.PENDING
         self._known: dict[str, _Known] = {}
 
     def load(self, keys: Sequence[str]) -> None:
@@ -183,7 +199,7 @@ class _Siblings:
             return
         if known is not None:
             plan.changed.append(known.id)
-        skipped = free != key and self._on_duplicate is OnDuplicate.SKIP
+        skipped = free != key and self._skips
         plan.new.append(_New(plan.next_item, position, free, payload_json, skipped))
         self._known[free] = _Known(plan.next_item, self._enumeration, position, payload_json)
         plan.next_item += 1
@@ -198,54 +214,77 @@ class _Siblings:
         return key
 
 
-def _write(
-    tx: Transaction,
-    sequence: int,
+def _all_new(named: Sequence[tuple[int, str, str]], next_item: int) -> _Plan | None:
+    """As if no child were there; None when a key is given twice."""
+    positions, keys, payloads = zip(*named, strict=True)
+    if len(set(keys)) < len(keys):
+        return None
+    new = map(_New, itertools.count(next_item), positions, keys, payloads, itertools.repeat(False))
+    return _Plan(next_item + len(named), list(new))
+
+
+def _insert_if_new(tx: Transaction, family: _Family, new: Sequence[_New]) -> bool:
+    """False, and nothing is inserted, when one is there: the index of keys tells it without a look for each key."""
+    tx.execute("SAVEPOINT chunk")
+    try:
+        _insert(tx, family, new)
+    except sqlite3.IntegrityError:
+        tx.execute("ROLLBACK TO chunk")
+        tx.execute("RELEASE chunk")
+        return False
+    tx.execute("RELEASE chunk")
+    return True
+
+
+def _plan(
+    db: sqlite3.Connection,
     definition: PipelineDefinition,
-    ref: TaskRef,
-    plan: _Plan,
-    enumeration: int,
-    line: int,
-    run: int,
-    now: float,
-    deltas: Deltas,
+    family: _Family,
+    named: Sequence[tuple[int, str, str]],
+    next_item: int,
+) -> _Plan:
+    """By those that are there, and by what the pipeline does with duplicates."""
+    siblings = _Siblings(db, family, definition.on_duplicate)
+    siblings.load([key for _, key, _ in named])
+    plan = _Plan(next_item)
+    for position, key, payload in named:
+        siblings.place(plan, position, key, payload)
+    return plan
+
+
+def _insert(tx: Transaction, family: _Family, new: Sequence[_New]) -> None:
+    sequence, line, parent, step, state, enumeration = family
+    here, aside = (step, state.value, "", enumeration), (step, ItemState.SKIPPED.value, DUPLICATE, enumeration)
+    items = [
+        (sequence, item, line, parent, position, key, payload, *(aside if skipped else here))
+        for item, position, key, payload, skipped in new
+    ]
+    whole = len(items) - len(items) % _ROWS
+    for start in range(0, whole, _ROWS):
+        tx.execute(_INSERT_ROWS, [*itertools.chain.from_iterable(items[start : start + _ROWS])])
+    tx.executemany(_QUERIES.insert, items[whole:])
+
+
+def _replace(
+    tx: Transaction, definition: PipelineDefinition, family: _Family, plan: _Plan, now: float, deltas: Deltas
 ) -> None:
-    first = definition.line_of_children(ref.step)
-    step, standing = (ref.step, ItemState.SUCCEEDED) if first is None else (first.position, ItemState.PENDING)
-    skips = first is not None
-    here, aside = (standing.value, ""), (ItemState.SKIPPED.value, DUPLICATE)
+    """Children of an earlier enumeration: those met again stay, those that have changed go."""
+    sequence, enumeration = family.sequence, family.enumeration
     changed = tx.execute(_QUERIES.by_ids, {"job": sequence, "items": rows.dump(plan.changed)}).fetchall()
     _remove(tx, sequence, definition, changed, "have changed and start anew", now, deltas)
     tx.executemany(_QUERIES.meet_again, [(enumeration, position, sequence, item) for position, item in plan.met])
-    tx.executemany(
-        _QUERIES.insert,
-        [
-            (
-                sequence,
-                new.id,
-                line,
-                ref.item,
-                new.position,
-                new.key,
-                new.payload_json,
-                step,
-                *(aside if new.skipped and skips else here),
-                enumeration,
-            )
-            for new in plan.new
-        ],
-    )
-    tx.execute(_QUERIES.set_next_item, (plan.next_item, sequence))
-    skipped = [new for new in plan.new if new.skipped and skips]
-    tx.executemany(
-        _QUERIES.record_duplicate,
-        [(sequence, step, new.id, DUPLICATE, run, now, now, tx.revision) for new in skipped],
-    )
-    if skipped:
-        deltas.records[step, Outcome.SKIPPED, DUPLICATE] += len(skipped)
-    for shape in definition.steps:
-        if shape.line == line:
-            deltas.total[shape.position] += len(plan.new)
+
+
+def _record_duplicates(
+    tx: Transaction, family: _Family, new: Sequence[_New], run: int, now: float, deltas: Deltas
+) -> None:
+    skipped = [one.id for one in new if one.skipped]
+    if not skipped:
+        return
+    sequence, step = family.sequence, family.step
+    records = [(sequence, step, item, DUPLICATE, run, now, now, tx.revision) for item in skipped]
+    tx.executemany(_QUERIES.record_duplicate, records)
+    deltas.records[step, Outcome.SKIPPED, DUPLICATE] += len(skipped)
 
 
 def _remove(

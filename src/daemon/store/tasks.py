@@ -3,7 +3,8 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import starmap
+
+import msgspec
 
 from milepost.core.definition import PipelineDefinition
 from milepost.core.model import PendingTask, TaskRef
@@ -12,6 +13,7 @@ from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("tasks")
+_PENDING = msgspec.json.Decoder(list[PendingTask])
 
 
 def pending(
@@ -23,9 +25,7 @@ def pending(
     """
     sequence = rows.sequence_of(db, job_id)
     place = {"job": sequence, "step": step, "after": after_item, "limit": limit}
-    cursor = db.cursor()
-    cursor.row_factory = None  # plain tuples: there are thousands a second
-    found = list(starmap(PendingTask, cursor.execute(_QUERIES.pending, place)))
+    found = _PENDING.decode(db.execute(_QUERIES.pending, place).fetchone()[0])
     earlier = definition.steps_before(step)
     if not found or not (earlier or saved.any_of(db, sequence)):
         return found

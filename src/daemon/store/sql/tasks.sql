@@ -1,10 +1,14 @@
 -- name: pending
-SELECT :step, id, epoch, key, position, payload_json, attempts_used, lost
-FROM item INDEXED BY item_standing
-WHERE job = :job AND step = :step AND state = 'PENDING' AND id > :after
-    -- All of them are of one line; named, the index gives them in their order.
-    AND line = (SELECT line FROM item WHERE job = :job AND step = :step AND state = 'PENDING' LIMIT 1)
-ORDER BY id LIMIT :limit;
+-- One row with an array of arrays: a row by itself costs a turn of Python's lock.
+SELECT json_group_array(json_array(:step, id, epoch, key, position, payload_json, attempts_used, lost))
+FROM (
+    SELECT id, epoch, key, position, payload_json, attempts_used, lost
+    FROM item INDEXED BY item_standing
+    WHERE job = :job AND step = :step AND state = 'PENDING' AND id > :after
+        -- All of them are of one line; named, the index gives them in their order.
+        AND line = (SELECT line FROM item WHERE job = :job AND step = :step AND state = 'PENDING' LIMIT 1)
+    ORDER BY id LIMIT :limit
+);
 
 -- name: results_before
 SELECT task.item, task.step, task.result_json
