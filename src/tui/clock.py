@@ -10,6 +10,9 @@ from textual.dom import DOMNode
 if TYPE_CHECKING:
     from milepost.tui.app import MilepostApp
 
+#: Seconds until a person has seen that something else came under the cursor by itself.
+SEEN_AFTER = 1.0
+
 
 @dataclass(frozen=True)
 class Clock:

@@ -72,6 +72,90 @@ async def test_a_key_meant_for_the_job_that_has_just_left_the_list(daemon: InPro
         assert await commands_of(daemon, "j-bbbbbbbb") == ["RESUME"]
 
 
+async def test_the_key_to_retry_an_item_of_a_job_that_has_just_come_under_the_cursor(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.go_to("j-aaaaaaaa")
+        await ui.press("enter")
+        await ui.until(lambda: "1/3" in ui.text(), "the items are read")
+        await ui.press("tab", "tab")
+        delete(ui, "j-aaaaaaaa")
+        ui.screen.listing.rebuild()
+        ui.screen._paint_lines()
+        await ui.until(lambda: "j-bbbbbbbb" in ui.line_of("#detail-tabs"), "the detail is of the other job")
+        await ui.until(lambda: "> ✗ a" in ui.text(), "its items are read")
+        await ui.press("t")
+        await ui.until(ui.toasts, "it says why not")
+        assert "Press it again if you mean j-bbbbbbbb." in ui.toasts()[0]
+        ui.clear_toasts()
+        ui.clock.pass_by(1)
+        await ui.press("t")
+        await ui.until(ui.toasts, "it is done")
+        assert await commands_of(daemon, "j-bbbbbbbb") == ["RETRY"]
+
+
+async def test_the_key_to_retry_meant_for_the_item_that_has_just_left_the_list(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await insert(daemon, "j-aaaaaaaa", JobState.PAUSED, failed=2)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        ui.app.open_job("j-aaaaaaaa")
+        await ui.until(lambda: "> ✗ a" in ui.text(), "the items are read")
+        await ui.press("1")
+        await ui.until(lambda: "1/2" in ui.text(), "only those that failed are listed")
+        await ui.press("t")
+        await ui.until(lambda: "> ✗ b" in ui.text(), "the next one is under the cursor")
+        ui.clear_toasts()
+        await ui.press("t")
+        await ui.until(ui.toasts, "it says why not")
+        assert "Press it again if you mean b." in ui.toasts()[0]
+        assert await commands_of(daemon, "j-aaaaaaaa") == ["RETRY"]
+        ui.clock.pass_by(1)
+        await ui.press("t")
+        await ui.until(lambda: "> ✗ b" not in ui.text(), "it is done")
+        assert await commands_of(daemon, "j-aaaaaaaa") == ["RETRY", "RETRY"]
+
+
+async def test_a_second_enter_right_after_that_of_a_filter_opens_what_it_found(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await two(daemon)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        for key in ("slash", *"bravo", "enter", "enter"):
+            ui.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await ui.until(lambda: ui.screen.detail() is not None, "the detail is open")
+        assert ui.app.focused is ui.screen.table
+        assert ui.screen.query_one("#filter", Input).value == "bravo"
+        await ui.until(lambda: "j-bbbbbbbb" in ui.line_of("#detail-tabs"), "it is of what was found")
+
+
+async def test_commands_on_many_jobs_that_the_daemon_does_not_answer_are_told_at_once(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await two(daemon)
+    await insert(daemon, "j-cccccccc", JobState.PAUSED, name="charlie")
+    go_on = threading.Event()
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        writing = asyncio.create_task(daemon.store.write(lambda _: go_on.wait(30)))
+        try:
+            await ui.press("a", "r")
+            await ui.dialog(ConfirmDialog)
+            ui.clock.pass_by(1)
+            await ui.press("y")
+            await ui.until(lambda: "[r … Resume]" in ui.text(), "they are under way")
+            ui.app._connect()
+            await ui.until(lambda: len(ui.toasts()) == 2, "it is told")
+        finally:
+            go_on.set()
+        await writing
+        await ui.settle()
+        done, not_done = ui.toasts()
+        assert done == "Resume: 0 of 3 jobs done."
+        assert not_done.startswith("Not done 3 jobs: The connection was lost before the answer came")
+
+
 async def test_the_palette_is_for_the_job_that_it_names(daemon: InProcessDaemon, tmp_path: Path) -> None:
     await two(daemon)
     async with open_ui(daemon, tmp_path, SIZE) as ui:

@@ -37,6 +37,8 @@ KEYS: Mapping[str, str] = {
 NOT_LIVE = "Not connected: commands are off until the daemon answers."
 #: Seconds that an error stays, unless a person clears it: until read.
 STICKY = 86_400.0
+#: Reasons why commands were not done that are told together.
+CAUSES = 3
 #: Commands on their way at a time: a pause may take 2 s to answer.
 AT_A_TIME = 16
 
@@ -64,6 +66,10 @@ class CommandScreen(Screen[None]):
     def go_to(self, job_id: str) -> None:
         """Shows another job."""
         raise NotImplementedError
+
+    def tells_of_slide(self) -> bool:
+        """Whether another job came under the cursor by itself, faster than a person can see: then it says so."""
+        return False
 
     @property
     def milepost(self) -> "MilepostApp":
@@ -267,10 +273,23 @@ class CommandScreen(Screen[None]):
                 group.create_task(one(job_id))
         done = len(planned.job_ids) - len(errors)
         self.notify(f"{planned.offer.label}: {done} of {len(planned.job_ids)} jobs done.", markup=False)
-        for job_id, error in errors[:3]:
-            self.complain(MilepostError(error.code, f"{job_id}: {error.message}", error.remedy))
-        if len(errors) > 3:
-            self.notify(f"{len(errors) - 3} more were not done.", severity="error", timeout=STICKY, markup=False)
+        if errors:
+            self.complain(_together(errors))
+
+
+def _together(errors: Sequence[tuple[str, MilepostError]]) -> MilepostError:
+    """One error for all: a line for each cause, with whom it was for."""
+    jobs_of: dict[str, list[str]] = {}
+    for job_id, error in errors:
+        jobs_of.setdefault(error.message, []).append(job_id)
+    lines = [
+        f"{job_ids[0] if len(job_ids) == 1 else f'{len(job_ids)} jobs'}: {message}"
+        for message, job_ids in list(jobs_of.items())[:CAUSES]
+    ]
+    if others := sum(len(job_ids) for job_ids in list(jobs_of.values())[CAUSES:]):
+        lines.append(f"{others} more for other reasons.")
+    first = errors[0][1]
+    return MilepostError(first.code, "\n".join(lines), first.remedy)
 
 
 def _changed(row: JobRow) -> MilepostError:

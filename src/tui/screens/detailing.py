@@ -78,6 +78,8 @@ class DetailingScreen(CommandScreen):
 
     def on_job_detail_item_retry(self, event: "JobDetail.ItemRetry") -> None:
         event.stop()
+        if self.tells_of_slide():
+            return
         if self.milepost.link.is_live:
             deed = self._send(event.job_id, "RETRY", item_keys=(event.item_key,))
             self.app.run_worker(deed, group="commands")

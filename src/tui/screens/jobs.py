@@ -248,7 +248,10 @@ class JobsScreen(DetailingScreen):
         except MilepostError as error:
             self.complain(error)
         else:
-            self.table.focus()
+            if self._filter_line.is_typed_in:
+                self.set_focus(self.table)
+            else:  # a second Enter, which was on its way to the field when the first one left it
+                self.table.action_open()
 
     def _list_everything(self) -> None:
         self.view.statuses = frozenset()
@@ -378,12 +381,14 @@ class JobsScreen(DetailingScreen):
         return self.listing.chosen_rows()
 
     def command(self, commands: Sequence[str]) -> None:
-        """Not for a job that came under the cursor by itself, faster than a person can see it."""
-        if self.view.marked or not self.listing.slid_unseen:
+        if self.view.marked or not self.tells_of_slide():
             super().command(commands)
-        else:
+
+    def tells_of_slide(self) -> bool:
+        if self.listing.slid_unseen:
             words = f"Another job has come under the cursor. Press it again if you mean {self.view.cursor_id}."
             self.notify(brief(words), severity="warning", markup=False)
+        return self.listing.slid_unseen
 
     def paint_actions(self) -> None:
         """Of the jobs that a command would be for."""

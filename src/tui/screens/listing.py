@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from milepost.tui.clock import Clock
+from milepost.tui.clock import SEEN_AFTER, Clock
 from milepost.tui.rows import JobRow
 from milepost.tui.status import ATTENTION
 from milepost.tui.store import Changes, JobStore
@@ -14,8 +14,6 @@ from milepost.tui.widgets.job_table import JobTable
 REORDER = 1.0
 #: Seconds until a filter that uses the time is looked at again.
 LOOK_AGAIN = 5.0
-#: Seconds until a person has seen that another job is under the cursor.
-SEEN_AFTER = 1.0
 
 
 class Listing:

@@ -76,7 +76,7 @@ class FilterLine(Horizontal):
 
     @property
     def is_typed_in(self) -> bool:
-        return self._field.has_focus
+        return self.screen.focused is self._field  # its own `has_focus` follows some messages later
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()

@@ -10,7 +10,7 @@ from rich.style import Style
 from milepost.common.text import width as cells_of
 from milepost.core.model import ItemState
 from milepost.tui import documents
-from milepost.tui.clock import clock_of
+from milepost.tui.clock import SEEN_AFTER, clock_of
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets.cells import Line, cell, plain
@@ -42,6 +42,7 @@ class ItemList(NotedList):
         self._in_flight: frozenset[int] = frozenset()
         self._longest_key = 8
         self._root_words = ""
+        self._slid = -SEEN_AFTER
 
     # --- what others call ---
 
@@ -81,9 +82,21 @@ class ItemList(NotedList):
     def show_window(self, wanted: WindowWanted, items: "list[Item]", total: int) -> None:
         """The answer to `wanted`; one that comes after the filter was changed is for nobody."""
         if wanted.filter == self.filter:
+            before = self.item
             self._window.put(wanted.skip, items, total, wanted.age)
             self._longest_key = max([self._longest_key, *(cells_of(name_of(item)) for item in items)])
             self.show_count(self._window.total or 0)
+            if before and self.item and before.id != self.item.id:
+                self._slid = clock_of(self).monotonic()
+
+    @property
+    def slid_unseen(self) -> bool:
+        """Whether the item came under the cursor by itself, faster than a person can see it."""
+        return clock_of(self).monotonic() - self._slid < SEEN_AFTER
+
+    def _move(self, line: int) -> None:
+        self._slid = -SEEN_AFTER
+        super()._move(line)
 
     @property
     def total(self) -> int | None:

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from milepost.common.text import brief
 from milepost.common.text import width as cells_of
 from milepost.core.model import ItemState
 from milepost.tui import documents, figures
@@ -19,7 +20,7 @@ from milepost.tui.widgets.cells import plain
 from milepost.tui.widgets.click_line import ClickLine
 from milepost.tui.widgets.composed import Wanted
 from milepost.tui.widgets.item_card import ItemCard
-from milepost.tui.widgets.item_list import ItemList, WindowWanted, why_no_items
+from milepost.tui.widgets.item_list import ItemList, WindowWanted, name_of, why_no_items
 from milepost.tui.widgets.item_looks import item_glyph, item_style
 from milepost.tui.widgets.lines import LineList
 from milepost.tui.widgets.step_grid import StepGrid
@@ -340,7 +341,12 @@ class Items(Widget):
         self.choose(replace(self.list.filter, error_class=item.failure.error_class))
 
     def action_retry(self) -> None:
-        if self._item is not None:
+        if self._item is None:
+            return
+        if self.list.slid_unseen and not self.card_is_open:
+            words = f"Another item has come under the cursor. Press it again if you mean {name_of(self._item)}."
+            self.notify(brief(words), severity="warning", markup=False)
+        else:
             self.post_message(self.RetryChosen(self._item))
 
     def action_logs(self) -> None:
