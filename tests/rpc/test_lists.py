@@ -101,6 +101,16 @@ async def test_items_by_state_step_label_and_key(daemon: InProcessDaemon) -> Non
     assert [key for key in await keys(step="fetch") if key in "abcdef"] == ["c", "d", "e", "f"]
 
 
+async def test_a_key_with_a_nul_is_looked_up_whole(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaaa", state=JobState.RUNNING, queue_time=None)
+    await daemon.add_items(job, ["a", "a\0b"])
+    for key in ("a", "a\0b"):
+        answer = await daemon.client.call(
+            daemon.client.jobs.ListItems, pb.ListItemsRequest(job=job.id, item_keys=[key], page_size=1)
+        )
+        assert ([item.key for item in answer.items], answer.total_size) == ([key], 1)
+
+
 async def test_any_window_of_items(daemon: InProcessDaemon) -> None:
     job = await _job_with_items(daemon)
 

@@ -69,6 +69,14 @@ class TestRetry:
         await operate(bench, chosen)
         assert [await bench.keys_pending(1), await bench.keys_pending(2)] == pending
 
+    async def test_a_key_with_a_nul_is_another_one_than_what_stands_before_it(self, store: Store) -> None:
+        bench = await bench_with(store, factories.creators(attempts=1), ["a", "a\0b"])
+        await bench.apply(failed(1, 1), failed(1, 2))
+        chosen = Retry(keys=("a\0b",))
+        assert await store.read(lambda db: operations.count_failed(db, JOB, chosen)) == 1
+        await operate(bench, chosen)
+        assert await bench.keys_pending(1) == ["a\0b"]
+
     async def test_a_resumed_job_tries_its_failed_root_again(self, store: Store) -> None:
         bench = await bench_with(store, factories.creators(attempts=1))
 

@@ -19,6 +19,7 @@ PARTS = {
         *("select", "count", "ids", "restrict", "of_label", "of_class", "in_order"),
         *("from_all", "from_failed", "from_keys", "from_troubled", "from_standing"),
     },
+    "operations": {"failed_items", "count_failed", "of_keys", "in_order"},
     "filters": {"counts", "label"},
 }
 

@@ -100,15 +100,15 @@ class Restriction:
             "states": rows.dump(self.states),
             "step": self.step,
             "label": self.label,
-            "keys": rows.dump(self.keys),
             "error_class": self.error_class,
             "with_failed_root": self.with_failed_root,
+            **rows.named("key", self.keys),
         }
 
     def source(self) -> str:
         """That gives items in order of ids."""
         if self.keys:
-            return _QUERIES.from_keys
+            return f"{_QUERIES.from_keys} {rows.names('key', self.keys)}"
         if self.states == (ItemState.FAILED,):
             return _QUERIES.from_failed
         return _QUERIES.from_troubled if self.error_class else _QUERIES.from_all

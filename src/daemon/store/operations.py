@@ -66,8 +66,9 @@ def advance(tx: Transaction, job_id: str, definition: PipelineDefinition, now: f
         part.rewind(rewind.step, items)
     else:
         retry = Retry(tuple(arguments["keys"]), arguments["error_class"])
-        chosen = _chosen(sequence, retry) | {"cursor": row["cursor"], "limit": limit}
-        items = tx.execute(_QUERIES.failed_items, chosen).fetchall()
+        place = {"cursor": row["cursor"], "limit": limit}
+        query = f"{_QUERIES.failed_items} {_of_keys(retry)} {_QUERIES.in_order}"
+        items = tx.execute(query, _chosen(sequence, retry) | place).fetchall()
         part.retry(items)
     if len(items) < limit:
         tx.execute(_QUERIES.finish, (sequence,))
@@ -93,12 +94,17 @@ def reopen_root(tx: Transaction, job_id: str, definition: PipelineDefinition, ev
 
 def count_failed(db: sqlite3.Connection, job_id: str, retry: Retry) -> int:
     """How many items the retry would run again."""
-    row = db.execute(_QUERIES.count_failed, _chosen(rows.sequence_of(db, job_id), retry)).fetchone()
+    query = f"{_QUERIES.count_failed} {_of_keys(retry)}"
+    row = db.execute(query, _chosen(rows.sequence_of(db, job_id), retry)).fetchone()
     return int(row[0])
 
 
 def _chosen(sequence: int, retry: Retry) -> dict[str, int | str]:
-    return {"job": sequence, "keys": rows.dump(retry.keys), "error_class": retry.error_class}
+    return {"job": sequence, "error_class": retry.error_class, **rows.named("key", retry.keys)}
+
+
+def _of_keys(retry: Retry) -> str:
+    return f"{_QUERIES.of_keys} {rows.names('key', retry.keys)}" if retry.keys else ""
 
 
 @dataclass

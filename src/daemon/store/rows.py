@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -54,6 +54,16 @@ def to_json(value: Reason | Stop | InputFile | Failure | None) -> str | None:
 
 def dump(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def names(name: str, values: Sequence[str]) -> str:
+    """As `(:key_0, :key_1)`, for texts that may hold a NUL, which SQLite's JSON would end them at; see `named`."""
+    return f"({', '.join(f':{name}_{number}' for number in range(len(values)))})"
+
+
+def named(name: str, values: Sequence[str]) -> dict[str, str]:
+    """The values of `names`."""
+    return {f"{name}_{number}": value for number, value in enumerate(values)}
 
 
 def failure(text: str | None) -> Failure | None:

@@ -30,8 +30,9 @@ FROM item INDEXED BY item_failed JOIN job ON job.sequence = item.job
 WHERE item.job = :job AND item.state = 'FAILED'
 
 -- name: from_keys
+-- Followed by the keys in brackets.
 FROM item INDEXED BY item_key JOIN job ON job.sequence = item.job
-WHERE item.job = :job AND item.key IN (SELECT value FROM json_each(:keys))
+WHERE item.job = :job AND item.key IN
 
 -- name: from_troubled
 -- Those that can have a last failure.

@@ -14,23 +14,29 @@ DELETE FROM operation WHERE job = ?;
 SELECT id, line, step, state FROM item WHERE job = ? AND id > ? ORDER BY id LIMIT ?;
 
 -- name: failed_items
+-- Followed by `of_keys`, where some are given, and `in_order`.
 SELECT id, line, step, state FROM item INDEXED BY item_failed
 WHERE job = :job AND id > :cursor AND state = 'FAILED'
-    AND (:keys = '[]' OR key IN (SELECT value FROM json_each(:keys)))
     AND (:error_class = '' OR :error_class = (
         SELECT json_extract(failure_json, '$.error_class') FROM task
         WHERE task.job = item.job AND task.step = item.step AND task.item = item.id
     ))
+
+-- name: of_keys
+-- Followed by the keys in brackets.
+    AND key IN
+
+-- name: in_order
 ORDER BY id LIMIT :limit;
 
 -- name: count_failed
+-- Followed as `failed_items`, without an order.
 SELECT count(*) FROM item INDEXED BY item_failed
 WHERE job = :job AND state = 'FAILED'
-    AND (:keys = '[]' OR key IN (SELECT value FROM json_each(:keys)))
     AND (:error_class = '' OR :error_class = (
         SELECT json_extract(failure_json, '$.error_class') FROM task
         WHERE task.job = item.job AND task.step = item.step AND task.item = item.id
-    ));
+    ))
 
 -- name: root
 SELECT id, line, step, state FROM item WHERE job = ? AND id = 0;
