@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -238,6 +239,31 @@ async def test_who_begins_to_watch_is_told_what_other_jobs_have_done_to_a_job(da
             await later.catch_up()
     assert later.jobs["j-aaaaaaaa"].actions == (await daemon.job("j-aaaaaaaa")).actions
     assert later.jobs["j-aaaaaaaa"].actions != watcher.jobs["j-aaaaaaaa"].actions
+
+
+async def test_a_job_that_ended_is_told_when_another_one_takes_its_key_and_frees_it(daemon: InProcessDaemon) -> None:
+    ended: dict[str, Any] = {"state": JobState.CANCELLED, "queue_time": None, "end_time": factories.NOW}
+    await daemon.insert("j-aaaaaaaa", uniqueness_key="k", **ended)
+    await daemon.insert("j-cccccccc", uniqueness_key="other", **ended)
+
+    def resumable(watcher: Watcher) -> bool:
+        actions = watcher.jobs["j-aaaaaaaa"].actions
+        return next(action.allowed for action in actions if action.command == job_pb2.COMMAND_RESUME)
+
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        assert resumable(watcher)
+        await daemon.insert("j-bbbbbbbb", uniqueness_key="k")
+        while resumable(watcher):
+            await watcher.read()
+        token = watcher.token
+        await _change(daemon, "j-bbbbbbbb", **ended)
+        while not resumable(watcher):
+            await watcher.read()
+    async with _watching(daemon, token) as watcher:
+        await watcher.catch_up()
+        assert sorted(watcher.jobs) == ["j-aaaaaaaa", "j-bbbbbbbb"]  # also who was away meanwhile is told of both
+        assert resumable(watcher)
 
 
 async def test_a_slow_watcher_gets_the_newest_state_and_few_messages(daemon: InProcessDaemon) -> None:

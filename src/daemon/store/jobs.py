@@ -7,7 +7,7 @@ from typing import Any
 
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import ACTIVE_STATES, Job, JobState, LabelCount, Outcome, StepCounts
+from milepost.core.model import ACTIVE_STATES, ENDED_STATES, Job, JobState, LabelCount, Outcome, StepCounts
 from milepost.daemon.store import rows
 from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
@@ -15,6 +15,8 @@ from milepost.daemon.store.store import Transaction
 _QUERIES = load("jobs")
 #: How many candidates an ambiguous reference names.
 _CANDIDATES = 5
+#: How many ended jobs of one uniqueness key are told that it was taken or is free again: the newest.
+_TOLD_OF_KEY = 100
 
 
 def insert(tx: Transaction, job: Job, definition: PipelineDefinition) -> Job:
@@ -31,14 +33,27 @@ def insert(tx: Transaction, job: Job, definition: PipelineDefinition) -> Job:
     )
     tx.execute(_QUERIES.insert_root, (sequence,))
     tx.touch(job.id)
+    if job.state not in ENDED_STATES:
+        _tell_of_key(tx, job)
     return get(tx.connection, job.id)
 
 
 def save(tx: Transaction, job: Job) -> None:
     """Writes what lifecycle decisions change; counts and operation have other owners. Raises as `get` does."""
-    if tx.execute(_QUERIES.update, _changing_columns(job)).rowcount == 0:
+    before = tx.execute(_QUERIES.state, (job.id,)).fetchone()
+    if before is None:
         raise rows.job_not_found(job.id)
+    tx.execute(_QUERIES.update, _changing_columns(job))
     tx.touch(job.id)
+    if (JobState(before["state"]) in ENDED_STATES) != (job.state in ENDED_STATES):
+        _tell_of_key(tx, job)
+
+
+def _tell_of_key(tx: Transaction, job: Job) -> None:
+    """This job took its uniqueness key or freed it, so others of that key, which ended, allow other actions now."""
+    if job.uniqueness_key is not None:
+        for row in tx.execute(_QUERIES.ended_of_key, (job.uniqueness_key, job.id, _TOLD_OF_KEY)).fetchall():
+            tx.touch(row["id"])
 
 
 def get(db: sqlite3.Connection, job_id: str) -> Job:

@@ -21,6 +21,14 @@ UPDATE job SET
     runner_lost_policy = :runner_lost_policy, uniqueness_key = :uniqueness_key
 WHERE id = :id;
 
+-- name: state
+SELECT state FROM job WHERE id = ?;
+
+-- name: ended_of_key
+SELECT id FROM job INDEXED BY job_ended_key
+WHERE uniqueness_key = ? AND state IN ('COMPLETED', 'FAILED', 'CANCELLED') AND id <> ?
+ORDER BY sequence DESC LIMIT ?;
+
 -- name: insert_label
 INSERT INTO job_label (job, name, value) VALUES (?, ?, ?);
 
