@@ -3,7 +3,8 @@
 Not set: what fits into a run of all tests. The edges where the outcome of a task is on its way to the record, or a run
 comes and goes, at the first passing in the quickest scenario; and one place of each process at the last passing of the
 journey, after pause, resume and restart. `quick`: every edge at the first passing, and each edge on the way to the
-record at the last one of the journey too. `long`: every edge at every passing in every scenario.
+record at the last one of the journey too. `long`: every edge at every passing in every scenario, but for what a daemon
+does before there is a job, which is the same in each.
 """
 
 import asyncio
@@ -35,6 +36,8 @@ ON_THE_WAY = (
     "channel.write",
     "artefacts.rename",
 )
+#: Passed by the first daemon of a state folder before it serves, whatever is played then.
+BEFORE_A_JOB = ("sdk_copy.write", "sdk_copy.publish", "store.sync_folder")
 #: One place of each process for the end of a journey, where nothing else is tried.
 AT_THE_END = ("daemon.store.commit:before", "runner.link.write:after", "worker.channel.write:before")
 
@@ -65,7 +68,7 @@ def kills(recorded: Passings, name: str, phase: str) -> Iterator[tuple[str, Kill
     for place in places:
         scenarios = [scenario for scenario in SCENARIOS if place in recorded[scenario]]
         if LONG:
-            for scenario in scenarios:
+            for scenario in scenarios[:1] if name in BEFORE_A_JOB else scenarios:
                 yield from ((scenario, Kill(place, number)) for number in range(1, recorded[scenario][place] + 1))
             continue
         yield scenarios[0], Kill(place, 1)
