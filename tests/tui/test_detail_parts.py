@@ -9,7 +9,7 @@ from milepost.tui.status import ASCII, UNICODE
 from milepost.tui.widgets import log_lines, plots
 from milepost.tui.widgets.cells import wrapped
 from milepost.tui.widgets.log_lines import LogLines, tag_of
-from milepost.tui.widgets.metrics import facts
+from milepost.tui.widgets.metrics import facts, rest_after
 from milepost.tui.windows import KEEP, PAGE, ItemFilter, Window
 from milepost.v1 import daemon_service_pb2, job_pb2
 from tests.tui.detail_app import LOOK
@@ -186,6 +186,10 @@ def test_a_report_says_what_failed_and_no_secret() -> None:
 def test_code_in_a_report_ends_where_it_should() -> None:
     report = failure_report(_evidence(), 1_700_000_000.0)
     assert "````\n```\n# not a title\n````" in report
+
+
+def test_metrics_that_take_long_are_read_less_often() -> None:
+    assert [rest_after(took) for took in (0.01, 0.5, 60.0)] == [0.1, 5.0, 30.0]
 
 
 def test_the_summary_has_room_for_every_fact() -> None:

@@ -36,7 +36,7 @@ from milepost.tui.widgets.composed import Wanted
 from milepost.tui.widgets.items import Items
 from milepost.tui.widgets.log_lines import tagged
 from milepost.tui.widgets.logs import Logs
-from milepost.tui.widgets.metrics import Metrics, Summary
+from milepost.tui.widgets.metrics import Metrics, Summary, rest_after
 from milepost.tui.widgets.steps import Steps
 from milepost.tui.widgets.tab_bar import CLOSE, Tab, TabBar
 from milepost.tui.widgets.timeline import Timeline
@@ -113,6 +113,7 @@ class JobDetail(Widget):
         self._reader: Worker[None] | None = None
         self._read_later: Timer | None = None
         self._read_at = 0.0
+        self._read_again = READ_AGAIN
         self._stale = False
         self._why_shown: list[tuple[str, Style]] = []
 
@@ -244,7 +245,7 @@ class JobDetail(Widget):
         """The job has changed: what is open is read again, once a second at most."""
         self._stale = True
         if self._read_later is None:
-            wait = self._read_at + READ_AGAIN - asyncio.get_running_loop().time()
+            wait = self._read_at + self._read_again - asyncio.get_running_loop().time()
             self._read_later = self.set_timer(max(0.001, wait), self._read_stale)
 
     def _read_stale(self) -> None:
@@ -305,7 +306,10 @@ class JobDetail(Widget):
         client = self._client_of()
         if client is None:
             raise MilepostError(Code.DAEMON_UNREACHABLE, "There is no connection.")
+        clock = asyncio.get_running_loop().time
+        begun = clock()
         await readers.read(client, job_id, pane)
+        self._read_again = max(READ_AGAIN, rest_after(clock() - begun) if isinstance(pane, Metrics) else 0.0)
 
     async def _wait_after(self, error: MilepostError, pane: Pane) -> None:
         """It is tried again by itself: the daemon may have been away."""

@@ -30,7 +30,16 @@ _COUNT_WIDTH = 70
 #: What the plots take at most: wider ones are no better to read.
 _PLOT_CELLS = 100
 
+#: Of the time between two readings that the daemon spends on them, at most one part in so many; seconds at most.
+_SHARE = 10.0
+_LONGEST_REST = 30.0
+
 Fact = tuple[str, str, Style | None]
+
+
+def rest_after(took: float) -> float:
+    """Seconds until metrics are read again that took so long: the daemon looks at every record of the job."""
+    return min(took * _SHARE, _LONGEST_REST)
 
 
 def facts(row: JobRow, look: Look, now: float) -> list[Fact]:
