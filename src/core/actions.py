@@ -7,8 +7,9 @@ from typing import NamedTuple
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import MilepostError
-from milepost.core.lifecycle import Circumstances, Effect, Standing, effect_of, standing
+from milepost.core.lifecycle import Circumstances, Condition, condition_of, effect_of
 from milepost.core.model import Command, Job, JobState, Reason
+from milepost.core.transitions import Effect
 
 
 class Action(NamedTuple):
@@ -33,17 +34,17 @@ def actions(
         Action(command, allowed=False, recommended=False, refusal=found)
         if isinstance(found, Reason)
         else Action(command, True, command in wanted, effect_text(job, definition, command, found))
-        for command, found in _possible(standing(job), circumstances)
+        for command, found in _possible(condition_of(job), circumstances)
     )
 
 
 @lru_cache(maxsize=1000)
-def _possible(job: Standing, circumstances: Circumstances) -> tuple[tuple[Command, Effect | Reason], ...]:
+def _possible(job: Condition, circumstances: Circumstances) -> tuple[tuple[Command, Effect | Reason], ...]:
     """What each command would do, or why it is refused. Kept, because a running job is asked at each of its changes."""
     return tuple((command, _effect_or_refusal(job, command, circumstances)) for command in Command)
 
 
-def _effect_or_refusal(job: Standing, command: Command, circumstances: Circumstances) -> Effect | Reason:
+def _effect_or_refusal(job: Condition, command: Command, circumstances: Circumstances) -> Effect | Reason:
     try:
         return effect_of(job, command, circumstances)
     except MilepostError as error:

@@ -1,8 +1,7 @@
-"""The one table of states and commands, and what facts make of a job.
+"""What commands and facts make of a job: the table of `transitions`, applied.
 
-Every legal transition of a job is in this file and nowhere else: `TABLE` says for each (state, command) what happens or
-why not; `decide` applies it; `settle` and the other fact functions say what becomes of a job when something was found
-to be so. All return new values and change nothing; reconcile compares them with what runs and acts.
+`decide` applies a command; `settle` and the other fact functions say what becomes of a job when something was found to
+be so. All return new values and change nothing; reconcile compares them with what runs and acts.
 
 `stop` is the intent: PAUSING and CANCELLING are derived from it, and a restart is a stop whose target is QUEUED. Cancel
 beats pause, wait and fail; force only escalates; resume revokes a pause that is not yet fact.
@@ -10,174 +9,16 @@ beats pause, wait and fail; force only escalates; resume revokes a pause that is
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from types import MappingProxyType
 
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ENDED_STATES, Command, Job, JobState, Reason, RunEnd, RunnerLostPolicy, Stop
+from milepost.core.transitions import RESUME_INSTEAD, TABLE, Effect, Refusal
 
 #: Automatic resumes without progress in between, before a person has to look (R8, J7).
 AUTO_RESUME_LIMIT = 5
-
-
-class Effect(Enum):
-    """What an allowed command does."""
-
-    HOLD = auto()  # not running: paused at once
-    STOP_TO_PAUSE = auto()
-    STOP_TO_PAUSE_NOW = auto()
-    REVOKE_PAUSE = auto()
-    ENQUEUE = auto()
-    STOP_TO_RESTART = auto()
-    STOP_TO_REWIND = auto()
-    REWIND = auto()
-    CANCEL_AT_ONCE = auto()
-    STOP_TO_CANCEL = auto()
-    STOP_TO_FORCE_CANCEL = auto()
-    RETRY_IN_PLACE = auto()
-    RETRY_AND_ENQUEUE = auto()
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a command is not possible in a state, and what to do instead."""
-
-    why: str
-    instead: str
-
-
-def _refuse(why: str, instead: str) -> Refusal:
-    return Refusal(why, instead)
-
-
-_S, _C, _E = JobState, Command, Effect
-_RESUME_INSTEAD = "Resume it to go on at its checkpoint."
-_WAIT_CANCEL = "Wait until it is cancelled, then resume it; or force-cancel to end it now."
-_ALREADY_CANCELLED = _refuse("it is cancelled already", _RESUME_INSTEAD)
-_ENDED_FAILED = _refuse("it has failed and holds nothing", "Resume it to go on, or leave it as it is.")
-_ENDED_COMPLETED = _refuse("it is completed", "Look at its results.")
-_NOT_RUNNING = _refuse("it has no run that could be restarted", _RESUME_INSTEAD)
-_WAITS = _refuse("it waits and runs nothing", "See its reason; resume it when that is mended.")
-_NOTHING_LEFT = _refuse("it is completed: nothing is left to do", "Retry what failed, if anything did.")
-_NOT_STARTED = _refuse("it has not started yet", "Cancel it, or let it start.")
-
-#: (state, command) -> what happens, or why not. Complete: every pair is here.
-TABLE: Mapping[tuple[JobState, Command], Effect | Refusal] = MappingProxyType(
-    {
-        (_S.SCHEDULED, _C.PAUSE): _E.HOLD,
-        (_S.SCHEDULED, _C.PAUSE_NOW): _E.HOLD,
-        (_S.SCHEDULED, _C.RESUME): _refuse("it waits for its start time", "Pause and resume it to start it at once."),
-        (_S.SCHEDULED, _C.RESTART): _NOT_STARTED,
-        (_S.SCHEDULED, _C.RESTART_FROM_STEP): _NOT_STARTED,
-        (_S.SCHEDULED, _C.RESTART_FROM_SCRATCH): _NOT_STARTED,
-        (_S.SCHEDULED, _C.CANCEL): _E.CANCEL_AT_ONCE,
-        (_S.SCHEDULED, _C.FORCE_CANCEL): _E.CANCEL_AT_ONCE,
-        (_S.SCHEDULED, _C.RETRY): _E.RETRY_IN_PLACE,
-        (_S.QUEUED, _C.PAUSE): _E.HOLD,
-        (_S.QUEUED, _C.PAUSE_NOW): _E.HOLD,
-        (_S.QUEUED, _C.RESUME): _refuse("it is queued already", "It starts when its queue has a free slot."),
-        (_S.QUEUED, _C.RESTART): _refuse("it is queued and starts at its checkpoint anyway", "Wait for its slot."),
-        (_S.QUEUED, _C.RESTART_FROM_STEP): _E.REWIND,
-        (_S.QUEUED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
-        (_S.QUEUED, _C.CANCEL): _E.CANCEL_AT_ONCE,
-        (_S.QUEUED, _C.FORCE_CANCEL): _E.CANCEL_AT_ONCE,
-        (_S.QUEUED, _C.RETRY): _E.RETRY_IN_PLACE,
-        (_S.RUNNING, _C.PAUSE): _E.STOP_TO_PAUSE,
-        (_S.RUNNING, _C.PAUSE_NOW): _E.STOP_TO_PAUSE_NOW,
-        (_S.RUNNING, _C.RESUME): _refuse("it is running already", "Restart it if it is stuck."),
-        (_S.RUNNING, _C.RESTART): _E.STOP_TO_RESTART,
-        (_S.RUNNING, _C.RESTART_FROM_STEP): _E.STOP_TO_REWIND,
-        (_S.RUNNING, _C.RESTART_FROM_SCRATCH): _E.STOP_TO_REWIND,
-        (_S.RUNNING, _C.CANCEL): _E.STOP_TO_CANCEL,
-        (_S.RUNNING, _C.FORCE_CANCEL): _E.STOP_TO_FORCE_CANCEL,
-        (_S.RUNNING, _C.RETRY): _E.RETRY_IN_PLACE,
-        (_S.PAUSING, _C.PAUSE): _refuse(
-            "it is pausing already", "Wait for the tasks in flight, or pause it now to kill them; they run again."
-        ),
-        (_S.PAUSING, _C.PAUSE_NOW): _E.STOP_TO_PAUSE_NOW,
-        (_S.PAUSING, _C.RESUME): _E.REVOKE_PAUSE,
-        (_S.PAUSING, _C.RESTART): _E.STOP_TO_RESTART,
-        (_S.PAUSING, _C.RESTART_FROM_STEP): _E.STOP_TO_REWIND,
-        (_S.PAUSING, _C.RESTART_FROM_SCRATCH): _E.STOP_TO_REWIND,
-        (_S.PAUSING, _C.CANCEL): _E.STOP_TO_CANCEL,
-        (_S.PAUSING, _C.FORCE_CANCEL): _E.STOP_TO_FORCE_CANCEL,
-        (_S.PAUSING, _C.RETRY): _refuse("it is pausing", "Wait until it is paused, then retry."),
-        (_S.PAUSED, _C.PAUSE): _refuse("it is paused already", _RESUME_INSTEAD),
-        (_S.PAUSED, _C.PAUSE_NOW): _refuse("it is paused already", _RESUME_INSTEAD),
-        (_S.PAUSED, _C.RESUME): _E.ENQUEUE,
-        (_S.PAUSED, _C.RESTART): _NOT_RUNNING,
-        (_S.PAUSED, _C.RESTART_FROM_STEP): _E.REWIND,
-        (_S.PAUSED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
-        (_S.PAUSED, _C.CANCEL): _E.CANCEL_AT_ONCE,
-        (_S.PAUSED, _C.FORCE_CANCEL): _E.CANCEL_AT_ONCE,
-        (_S.PAUSED, _C.RETRY): _E.RETRY_IN_PLACE,
-        (_S.CANCELLING, _C.PAUSE): _refuse("it is being cancelled", _WAIT_CANCEL),
-        (_S.CANCELLING, _C.PAUSE_NOW): _refuse("it is being cancelled", _WAIT_CANCEL),
-        (_S.CANCELLING, _C.RESUME): _refuse("it is being cancelled", _WAIT_CANCEL),
-        (_S.CANCELLING, _C.RESTART): _refuse("it is being cancelled", _WAIT_CANCEL),
-        (_S.CANCELLING, _C.RESTART_FROM_STEP): _refuse("it is being cancelled", _WAIT_CANCEL),
-        (_S.CANCELLING, _C.RESTART_FROM_SCRATCH): _refuse("it is being cancelled", _WAIT_CANCEL),
-        (_S.CANCELLING, _C.CANCEL): _refuse("it is being cancelled already", "Force-cancel to end it now."),
-        (_S.CANCELLING, _C.FORCE_CANCEL): _E.STOP_TO_FORCE_CANCEL,
-        (_S.CANCELLING, _C.RETRY): _refuse("it is being cancelled", _WAIT_CANCEL),
-        (_S.CANCELLED, _C.PAUSE): _ALREADY_CANCELLED,
-        (_S.CANCELLED, _C.PAUSE_NOW): _ALREADY_CANCELLED,
-        (_S.CANCELLED, _C.RESUME): _E.ENQUEUE,
-        (_S.CANCELLED, _C.RESTART): _NOT_RUNNING,
-        (_S.CANCELLED, _C.RESTART_FROM_STEP): _E.REWIND,
-        (_S.CANCELLED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
-        (_S.CANCELLED, _C.CANCEL): _ALREADY_CANCELLED,
-        (_S.CANCELLED, _C.FORCE_CANCEL): _ALREADY_CANCELLED,
-        (_S.CANCELLED, _C.RETRY): _E.RETRY_AND_ENQUEUE,
-        (_S.WAITING, _C.PAUSE): _refuse("it waits and runs nothing", "See its reason; resume it when that is mended."),
-        (_S.WAITING, _C.PAUSE_NOW): _refuse(
-            "it waits and runs nothing", "See its reason; resume it when that is mended."
-        ),
-        (_S.WAITING, _C.RESUME): _E.ENQUEUE,
-        (_S.WAITING, _C.RESTART): _NOT_RUNNING,
-        (_S.WAITING, _C.RESTART_FROM_STEP): _E.REWIND,
-        (_S.WAITING, _C.RESTART_FROM_SCRATCH): _E.REWIND,
-        (_S.WAITING, _C.CANCEL): _E.CANCEL_AT_ONCE,
-        (_S.WAITING, _C.FORCE_CANCEL): _E.CANCEL_AT_ONCE,
-        (_S.WAITING, _C.RETRY): _refuse("it waits for something else", "Mend what its reason says, then resume it."),
-        (_S.COMPLETED, _C.PAUSE): _ENDED_COMPLETED,
-        (_S.COMPLETED, _C.PAUSE_NOW): _ENDED_COMPLETED,
-        (_S.COMPLETED, _C.RESUME): _refuse(
-            "it is completed: nothing is left to do", "Retry what failed, if anything did."
-        ),
-        (_S.COMPLETED, _C.RESTART): _refuse("it is completed: nothing runs", "Restart it from a step or from scratch."),
-        (_S.COMPLETED, _C.RESTART_FROM_STEP): _E.REWIND,
-        (_S.COMPLETED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
-        (_S.COMPLETED, _C.CANCEL): _ENDED_COMPLETED,
-        (_S.COMPLETED, _C.FORCE_CANCEL): _ENDED_COMPLETED,
-        (_S.COMPLETED, _C.RETRY): _E.RETRY_AND_ENQUEUE,
-        (_S.FAILED, _C.PAUSE): _ENDED_FAILED,
-        (_S.FAILED, _C.PAUSE_NOW): _ENDED_FAILED,
-        (_S.FAILED, _C.RESUME): _E.ENQUEUE,
-        (_S.FAILED, _C.RESTART): _NOT_RUNNING,
-        (_S.FAILED, _C.RESTART_FROM_STEP): _E.REWIND,
-        (_S.FAILED, _C.RESTART_FROM_SCRATCH): _E.REWIND,
-        (_S.FAILED, _C.CANCEL): _ENDED_FAILED,
-        (_S.FAILED, _C.FORCE_CANCEL): _ENDED_FAILED,
-        (_S.FAILED, _C.RETRY): _E.RETRY_AND_ENQUEUE,
-    }
-)
-
-#: Facts that move a job, with the states they lead to; for the diagram and the tests.
-FACTS: Mapping[str, tuple[tuple[JobState, JobState], ...]] = MappingProxyType(
-    {
-        "start time reached": ((_S.SCHEDULED, _S.QUEUED),),
-        "slot free": ((_S.QUEUED, _S.RUNNING),),
-        "input lost": ((_S.QUEUED, _S.WAITING),),
-        "pipeline not importable, or its runner of another version": ((_S.RUNNING, _S.WAITING),),
-        "all done": ((_S.RUNNING, _S.COMPLETED), (_S.PAUSING, _S.COMPLETED), (_S.CANCELLING, _S.COMPLETED)),
-        "runner ended": ((_S.PAUSING, _S.PAUSED), (_S.CANCELLING, _S.CANCELLED), (_S.RUNNING, _S.QUEUED)),
-        "job cannot go on": ((_S.RUNNING, _S.FAILED),),
-        "runner lost": ((_S.RUNNING, _S.QUEUED), (_S.RUNNING, _S.FAILED)),
-    }
-)
 
 _STOPS: Mapping[Effect, tuple[JobState, bool]] = MappingProxyType(
     {
@@ -224,7 +65,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Condition:
     """What of a job decides which commands are possible, and nothing else of it. `stop`: the target of its stop."""
 
     id: str
@@ -234,8 +75,8 @@ class Standing:
     has_failed: bool
 
 
-def standing(job: Job) -> Standing:
-    return Standing(
+def condition_of(job: Job) -> Condition:
+    return Condition(
         job.id,
         job.state,
         None if job.stop is None else job.stop.target,
@@ -244,7 +85,7 @@ def standing(job: Job) -> Standing:
     )
 
 
-def effect_of(job: Standing, command: Command, circumstances: Circumstances) -> Effect:
+def effect_of(job: Condition, command: Command, circumstances: Circumstances) -> Effect:
     """What the command would do now. Raises MilepostError with state, reason and what to do instead."""
     rule = TABLE[job.state, command]
     if command is Command.RESUME and job.state is JobState.QUEUED and circumstances.pause_file:
@@ -257,7 +98,7 @@ def effect_of(job: Standing, command: Command, circumstances: Circumstances) -> 
 
 def decide(job: Job, command: Command, request: Request, circumstances: Circumstances) -> Decision:
     """Applies one command. Raises MilepostError as `effect_of` does; then nothing changes."""
-    rule = effect_of(standing(job), command, circumstances)
+    rule = effect_of(condition_of(job), command, circumstances)
     if rule in (Effect.STOP_TO_REWIND, Effect.REWIND):
         job = replace(job, auto_resume_mark=0)  # fewer records will be progress, too
     if rule in _STOPS:
@@ -284,7 +125,7 @@ def decide(job: Job, command: Command, request: Request, circumstances: Circumst
     return Decision(changed, rule, reopens_root=rule is Effect.ENQUEUE)
 
 
-def not_allowed(job: Standing, command: Command, refusal: Refusal) -> MilepostError:
+def not_allowed(job: Condition, command: Command, refusal: Refusal) -> MilepostError:
     verb = command.lower().replace("_", " ")
     return MilepostError(
         Code.NOT_ALLOWED,
@@ -294,12 +135,12 @@ def not_allowed(job: Standing, command: Command, refusal: Refusal) -> MilepostEr
     )
 
 
-def _paused_by_file(job: Standing, file: str) -> MilepostError:
+def _paused_by_file(job: Condition, file: str) -> MilepostError:
     text = f"The file {file} pauses every job."
     return MilepostError(Code.PAUSE_FILE, text, "Remove it, then resume.", {"job": job.id, "file": file})
 
 
-def _check_circumstances(job: Standing, command: Command, effect: Effect, circumstances: Circumstances) -> None:
+def _check_circumstances(job: Condition, command: Command, effect: Effect, circumstances: Circumstances) -> None:
     if command is Command.RETRY and not job.has_failed:
         raise MilepostError(
             Code.NOTHING_FAILED, f"Nothing of {job.id} has failed.", "There is nothing to retry.", {"job": job.id}
@@ -410,7 +251,7 @@ def settle(
     if end is RunEnd.FINISHED:
         return _enqueued(job, now)  # more to do came when its runner had nothing left and was about to end
     if _root_failed(job, definition):
-        return _failed(job, Reason("TASK_FAILED", "A step that the whole job needs has failed.", _RESUME_INSTEAD), now)
+        return _failed(job, Reason("TASK_FAILED", "A step that the whole job needs has failed.", RESUME_INSTEAD), now)
     return _runner_lost(job, end, now, limit, how)
 
 
@@ -439,7 +280,7 @@ def _runner_lost(job: Job, end: RunEnd, now: float, limit: int, how: str) -> Job
     if end is RunEnd.START_FAILED:
         what = "Its runner could not be started" + (f": it {how}" if how else "")
     if job.runner_lost_policy is RunnerLostPolicy.HOLD:
-        return _failed(job, Reason("RUNNER_LOST", f"{what}; it was told to hold then.", _RESUME_INSTEAD), now)
+        return _failed(job, Reason("RUNNER_LOST", f"{what}; it was told to hold then.", RESUME_INSTEAD), now)
     done = progress.recorded(job.steps)
     used = 0 if done > job.auto_resume_mark else job.auto_resume_count
     if used >= limit:

@@ -10,9 +10,10 @@ from milepost.common.edges import edge
 from milepost.core import actions, lifecycle
 from milepost.core.definition import from_json
 from milepost.core.errors import Code, MilepostError
-from milepost.core.lifecycle import Decision, Effect, Request
+from milepost.core.lifecycle import Decision, Request
 from milepost.core.model import Command, Event, Job, JobState
 from milepost.core.queueing import Limits
+from milepost.core.transitions import Effect
 from milepost.daemon.circumstances import PAUSE_FILE, circumstances
 from milepost.daemon.store import events, jobs, operations, queue, requests
 from milepost.daemon.store.store import Store, Transaction

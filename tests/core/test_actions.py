@@ -7,8 +7,9 @@ import pytest
 from milepost.core.actions import actions, effect_text, position_text
 from milepost.core.definition import command_pipeline
 from milepost.core.errors import MilepostError
-from milepost.core.lifecycle import Circumstances, Effect, Request, decide
+from milepost.core.lifecycle import Circumstances, Request, decide
 from milepost.core.model import Command, JobState
+from milepost.core.transitions import Effect
 from tests.core.factories import CREATORS, counts, job
 
 

@@ -6,10 +6,7 @@ import pytest
 
 from milepost.core.errors import Code, MilepostError
 from milepost.core.lifecycle import (
-    TABLE,
     Circumstances,
-    Effect,
-    Refusal,
     Request,
     cannot_go_on,
     decide,
@@ -17,6 +14,7 @@ from milepost.core.lifecycle import (
     started,
 )
 from milepost.core.model import Command, Job, JobState, Reason, RunEnd, RunnerLostPolicy, Stop
+from milepost.core.transitions import TABLE, Effect, Refusal
 from tests.core.factories import ALL_DONE, AT_228, CREATORS, counts, job
 
 ASKED = Request(by="ada", now=100.0, reason="lunch")

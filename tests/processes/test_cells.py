@@ -23,8 +23,8 @@ from grpc_status import rpc_status
 
 from milepost.common.wire.enums import COMMANDS
 from milepost.core.errors import Code, MilepostError
-from milepost.core.lifecycle import TABLE, Effect
 from milepost.core.model import Command, JobState
+from milepost.core.transitions import TABLE, Effect
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support.daemon import RealDaemon, counts_of, real_daemon, state_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from milepost.core.lifecycle import TABLE, Refusal
 from milepost.core.model import Command, JobState
+from milepost.core.transitions import TABLE, Refusal
 from milepost.tui.screens.commanding import KEYED
 from milepost.tui.screens.dialogs import ChoiceDialog, ConfirmDialog
 from milepost.v1 import job_service_pb2 as pb
