@@ -15,7 +15,7 @@ from milepost.common.spool import read_spool, spool_path
 from milepost.common.wire.runner import PROTOCOL
 from milepost.v1 import runner_service_pb2 as pb
 from tests.processes.test_runner_commands import items, prepare
-from tests.support.fake_daemon import DEADLINE, FakeDaemon, reports_of
+from tests.support.fake_daemon import DEADLINE, FakeDaemon, RunnerProcess, reports_of
 from tests.support.runner_fixtures import Start, daemon, folder, start_runner
 
 __all__ = ["daemon", "folder", "start_runner"]
@@ -49,17 +49,23 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-async def test_unacknowledged_batches_travel_again_to_a_new_daemon(
-    daemon: FakeDaemon, folder: Path, start_runner: Start
-) -> None:
-    gate = Gate(folder)
+async def one_of_two_unacknowledged(daemon: FakeDaemon, gate: Gate, start_runner: Start, count: int) -> RunnerProcess:
+    """A runner of so many gated items, two at a time, that has reported one and got no acknowledgement of it."""
     prepare(daemon, *GATED, concurrency=2)
     daemon.acknowledges = False
     runner = start_runner()
     await daemon.until(lambda: daemon.hellos)
-    daemon.hand_out(items(6))
+    daemon.hand_out(items(count))
     gate.open(1)
     await daemon.until(lambda: len(daemon.reports) == 1)
+    return runner
+
+
+async def test_unacknowledged_batches_travel_again_to_a_new_daemon(
+    daemon: FakeDaemon, folder: Path, start_runner: Start
+) -> None:
+    gate = Gate(folder)
+    runner = await one_of_two_unacknowledged(daemon, gate, start_runner, 6)
     unacknowledged = daemon.batches[1]
     await daemon.stop()
     gate.open(2)  # these end while there is no daemon
@@ -142,13 +148,7 @@ async def test_a_run_that_meets_a_daemon_of_another_protocol_ends_and_says_nothi
     daemon: FakeDaemon, folder: Path, start_runner: Start
 ) -> None:
     gate = Gate(folder)
-    prepare(daemon, *GATED, concurrency=2)
-    daemon.acknowledges = False
-    runner = start_runner()
-    await daemon.until(lambda: daemon.hellos)
-    daemon.hand_out(items(2))
-    gate.open(1)
-    await daemon.until(lambda: daemon.reports)
+    runner = await one_of_two_unacknowledged(daemon, gate, start_runner, 2)
     await daemon.stop()
     daemon.welcome.protocol = PROTOCOL + 1
     received = len(daemon.received)

@@ -1,11 +1,11 @@
 """SQL and predicate are the same filter: for any tree and any jobs they choose the same ones."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +17,7 @@ from milepost.common.filter.tree import (
     FIELDS,
     TEXT_OPERATORS,
     And,
+    Filterable,
     FindingTest,
     Kind,
     LabelTest,
@@ -149,29 +150,19 @@ def subject(job: Job, described: Described) -> FilterSubject:
     )
 
 
-class PlacedSubject(NamedTuple):
-    """A subject whose fields are read by their places."""
-
-    findings: frozenset[FindingKind]
-    id: str
-    name: str
-    folded_name: str
-    state: JobState
-    pipeline: str
-    queue: str
-    labels: Mapping[str, str]
-    create_time: float
-    activity_time: float
-    priority: int
-    total: int
-    succeeded: int
-    failed: int
-    skipped: int
-    processed: int
+#: What a filter may look at.
+FIELD_NAMES = tuple(name for name, member in vars(Filterable).items() if isinstance(member, property))
 
 
-def placed(one: FilterSubject) -> PlacedSubject:
-    return PlacedSubject(*(getattr(one, field) for field in PlacedSubject._fields))
+class Placed(tuple[object, ...]):
+    """A subject whose fields are read by their places, in the order of FIELD_NAMES, or by name as of a named tuple."""
+
+    def __getattr__(self, name: str) -> object:
+        return self[FIELD_NAMES.index(name)]
+
+
+def placed(one: FilterSubject) -> Any:  # Any: a Filterable, which mypy cannot see
+    return Placed(getattr(one, name) for name in FIELD_NAMES)
 
 
 def store_job(tx: Transaction, number: int, described: Described) -> str:
@@ -210,7 +201,7 @@ async def test_sql_and_one_pass_choose_what_the_predicate_chooses(
         expected = [one for one in subjects if matches(node, one, NOW)]
         assert {job.id for job in found} == {one.id for one in expected}, node
         assert list(select(node, subjects, NOW)) == expected, node
-        by_place = select(node, [placed(one) for one in subjects], NOW, PlacedSubject._fields)
+        by_place = select(node, [placed(one) for one in subjects], NOW, FIELD_NAMES)
         assert [one.id for one in by_place] == [one.id for one in expected], node
 
 
