@@ -13,6 +13,7 @@ from textual.visual import visualize
 from textual.widgets import Input
 
 from milepost.core.model import JobState
+from milepost.daemon.store import operations
 from milepost.tui.link import LinkState
 from milepost.tui.screens.dialogs import ChoiceDialog, ConfirmDialog, Question
 from milepost.tui.screens.jobs import JobsScreen
@@ -22,7 +23,7 @@ from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon
-from tests.support.tui import Ui, commands_of, insert, open_ui
+from tests.support.tui import PIPELINE, Ui, commands_of, insert, open_ui
 
 SIZE = (100, 40)
 
@@ -99,13 +100,15 @@ async def test_the_key_to_retry_an_item_of_a_job_that_has_just_come_under_the_cu
 async def test_the_key_to_retry_meant_for_the_item_that_has_just_left_the_list(
     daemon: InProcessDaemon, tmp_path: Path
 ) -> None:
-    await insert(daemon, "j-aaaaaaaa", JobState.PAUSED, failed=2)
+    job = await insert(daemon, "j-aaaaaaaa", JobState.PAUSED, failed=2)
     async with open_ui(daemon, tmp_path, SIZE) as ui:
         ui.app.open_job("j-aaaaaaaa")
         await ui.until(lambda: "> ✗ a" in ui.text(), "the items are read")
         await ui.press("1")
         await ui.until(lambda: "1/2" in ui.text(), "only those that failed are listed")
         await ui.press("t")
+        await ui.until(ui.toasts, "it is done")
+        await daemon.store.write(lambda tx: operations.advance(tx, job.id, PIPELINE, factories.NOW))
         await ui.until(lambda: "> ✗ b" in ui.text(), "the next one is under the cursor")
         ui.clear_toasts()
         await ui.press("t")
@@ -113,8 +116,9 @@ async def test_the_key_to_retry_meant_for_the_item_that_has_just_left_the_list(
         assert "Press it again if you mean b." in ui.toasts()[0]
         assert await commands_of(daemon, "j-aaaaaaaa") == ["RETRY"]
         ui.clock.pass_by(1)
+        ui.clear_toasts()
         await ui.press("t")
-        await ui.until(lambda: "> ✗ b" not in ui.text(), "it is done")
+        await ui.until(ui.toasts, "it is done")
         assert await commands_of(daemon, "j-aaaaaaaa") == ["RETRY", "RETRY"]
 
 
