@@ -108,10 +108,10 @@ async def spooled(here: Drill) -> None:
 
 
 def _is_at_the_gate(here: Drill, job: job_pb2.Job) -> bool:
-    """Any two of the three that wait there: what was lost with a worker runs again behind others."""
+    """Any two of the three that wait there. What was lost with a worker runs again behind others, which may be these."""
     executed = here.effects()
     waiting = [number for number in range(3, pipeline.ITEMS) if executed[f"item-{number}", "fetch"]]
-    return len(waiting) >= 2 and counts_of(job, "fetch").processed >= 2
+    return len(waiting) >= 2 and counts_of(job, "fetch").in_flight == 2
 
 
 def _executes(here: Drill, number: int) -> bool:
