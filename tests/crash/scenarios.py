@@ -108,7 +108,7 @@ async def spooled(here: Drill) -> None:
 
 
 def _is_at_the_gate(here: Drill, job: job_pb2.Job) -> bool:
-    """Any two of the three that wait there. What was lost with a worker runs again behind others, which may be these."""
+    """Any two of the three that wait there: what was lost with a worker runs again, behind others."""
     executed = here.effects()
     waiting = [number for number in range(3, pipeline.ITEMS) if executed[f"item-{number}", "fetch"]]
     return len(waiting) >= 2 and counts_of(job, "fetch").in_flight == 2
