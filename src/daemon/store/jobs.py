@@ -3,6 +3,7 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from milepost.core.definition import PipelineDefinition
@@ -39,13 +40,12 @@ def insert(tx: Transaction, job: Job, definition: PipelineDefinition) -> Job:
 
 
 def save(tx: Transaction, job: Job) -> None:
-    """Writes what lifecycle decisions change; counts and operation have other owners. Raises as `get` does."""
-    before = tx.execute(_QUERIES.state, (job.id,)).fetchone()
-    if before is None:
+    """Writes what lifecycle decisions change, and touches; counts and operation have other owners. Raises as `get`."""
+    before = tx.execute(_QUERIES.state, (job.id,)).fetchone() if job.uniqueness_key is not None else None
+    if tx.execute(_QUERIES.update, _changing_columns(job) | {"revision": tx.revision}).rowcount == 0:
         raise rows.job_not_found(job.id)
-    tx.execute(_QUERIES.update, _changing_columns(job))
-    tx.touch(job.id)
-    if (JobState(before["state"]) in ENDED_STATES) != (job.state in ENDED_STATES):
+    tx.touched.add(job.id)
+    if before is not None and (before["state"] in ENDED_STATES) != (job.state in ENDED_STATES):
         _tell_of_key(tx, job)
 
 
@@ -167,39 +167,47 @@ def _columns(job: Job) -> dict[str, Any]:  # Any: whatever SQLite stores
 
 
 def _select(db: sqlite3.Connection, where: str, arguments: tuple[Any, ...]) -> list[Job]:
-    """Jobs with their steps and labels: five queries in all, at most."""
+    """Jobs with their steps and labels: two queries, and two more where some have labels or wait for a retry."""
     found = db.execute(f"{_QUERIES.select} {where}", arguments).fetchall()
-    sequences = rows.dump([row["sequence"] for row in found])
-    steps, labels = _steps(db, sequences), _labels(db, sequences)
-    retrying = [row["sequence"] for row in found if row["retry_count"]]
-    due = db.execute(_QUERIES.next_retry, (rows.dump(retrying),)).fetchall() if retrying else ()
-    next_retry = {row["job"]: row["due"] for row in due}
+    steps = _steps(db, found)
+    labels = _labels(db, [row for row in found if row["has_labels"]])
+    next_retry = _next_retry(db, [row for row in found if row["retry_count"]])
     return [
         rows.job(row, tuple(steps[row["sequence"]]), labels.get(row["sequence"], {}), next_retry.get(row["sequence"]))
         for row in found
     ]
 
 
-def _labels(db: sqlite3.Connection, sequences: str) -> Mapping[int, dict[str, str]]:
+def _sequences(found: Sequence[sqlite3.Row]) -> tuple[str]:
+    """The argument of a query for all of these jobs."""
+    return (rows.dump([row["sequence"] for row in found]),)
+
+
+def _labels(db: sqlite3.Connection, labelled: Sequence[sqlite3.Row]) -> Mapping[int, dict[str, str]]:
     labels: dict[int, dict[str, str]] = defaultdict(dict)
-    for row in db.execute(_QUERIES.labels, (sequences,)).fetchall():
-        labels[row["job"]][row["name"]] = row["value"]
+    for job, name, value in db.execute(_QUERIES.labels, _sequences(labelled)).fetchall() if labelled else ():
+        labels[job][name] = value
     return labels
 
 
-def _steps(db: sqlite3.Connection, sequences: str) -> Mapping[int, list[StepCounts]]:
-    labels: dict[tuple[int, int], list[LabelCount]] = defaultdict(list)
-    for row in db.execute(_QUERIES.step_labels, (sequences,)).fetchall():
-        labels[row["job"], row["step"]].append(LabelCount(Outcome(row["outcome"]), row["label"], row["count"]))
+def _next_retry(db: sqlite3.Connection, retrying: Sequence[sqlite3.Row]) -> Mapping[int, float]:
+    return dict(db.execute(_QUERIES.next_retry, _sequences(retrying)).fetchall()) if retrying else {}
+
+
+def _steps(db: sqlite3.Connection, found: Sequence[sqlite3.Row]) -> Mapping[int, list[StepCounts]]:
     steps: dict[int, list[StepCounts]] = defaultdict(list)
-    for job, position, name, total, known, succeeded, failed, skipped, start_time, end_time in db.execute(
-        _QUERIES.steps, (sequences,)
-    ).fetchall():
-        counted = tuple(labels.get((job, position), ()))
+    counted = db.execute(_QUERIES.steps, _sequences(found)).fetchall()
+    for _, (first, *others) in groupby(counted, key=lambda row: row[:2]):
+        job, position, name, total, known, succeeded, failed, skipped, start_time, end_time, outcome, _, _ = first
+        labels = () if outcome is None else tuple(_label_count(row) for row in (first, *others))
         steps[job].append(
-            StepCounts(position, name, total, bool(known), succeeded, failed, skipped, counted, start_time, end_time)
+            StepCounts(position, name, total, bool(known), succeeded, failed, skipped, labels, start_time, end_time)
         )
     return steps
+
+
+def _label_count(row: sqlite3.Row) -> LabelCount:
+    return LabelCount(Outcome(row["outcome"]), row["label"], row["count"])
 
 
 def _ambiguous(reference: str, candidates: Sequence[sqlite3.Row]) -> MilepostError:

@@ -14,7 +14,7 @@ INSERT INTO job (
 
 -- name: update
 UPDATE job SET
-    name = :name, state = :state, queue = :queue, priority = :priority, activity_time = :activity_time,
+    revision = :revision, name = :name, state = :state, queue = :queue, priority = :priority, activity_time = :activity_time,
     start_time = :start_time, end_time = :end_time, scheduled_time = :scheduled_time, queue_time = :queue_time,
     reason_json = :reason_json, stop_json = :stop_json, stop_revision = :stop_revision, run_count = :run_count,
     resume_count = :resume_count, auto_resume_count = :auto_resume_count, auto_resume_mark = :auto_resume_mark,
@@ -42,7 +42,8 @@ VALUES (?, 0, 0, NULL, 0, '', '{}', 0, 'PENDING');
 -- name: select
 -- Followed by a WHERE clause that is composed, an order and a limit.
 SELECT job.*, operation.kind AS operation,
-    (SELECT coalesce(sum(retrying), 0) FROM step WHERE step.job = job.sequence AND step.retrying > 0) AS retry_count
+    (SELECT coalesce(sum(retrying), 0) FROM step WHERE step.job = job.sequence AND step.retrying > 0) AS retry_count,
+    EXISTS (SELECT 1 FROM job_label WHERE job_label.job = job.sequence) AS has_labels
 FROM job LEFT JOIN operation ON operation.job = job.sequence
 
 -- name: count
@@ -50,11 +51,11 @@ FROM job LEFT JOIN operation ON operation.job = job.sequence
 SELECT count(*) FROM job
 
 -- name: steps
-SELECT job, position, name, total, total_known, succeeded, failed, skipped, start_time, end_time FROM step WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, position;
-
--- name: step_labels
-SELECT * FROM step_label WHERE job IN (SELECT value FROM json_each(?)) AND count > 0
-ORDER BY job, step, outcome, label;
+-- A step has a row for each label that it counts, or one without.
+SELECT step.job, position, name, total, total_known, succeeded, failed, skipped, start_time, end_time,
+    outcome, label, count
+FROM step LEFT JOIN step_label ON step_label.job = step.job AND step_label.step = position AND count > 0
+WHERE step.job IN (SELECT value FROM json_each(?)) ORDER BY step.job, position, outcome, label;
 
 -- name: labels
 SELECT * FROM job_label WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, name;
