@@ -75,8 +75,10 @@ def _time(microseconds: int) -> float:
 
 def completed_from_proto(completed: pb.Completed) -> Completed:
     """Raises MilepostError(INVALID_ARGUMENT) for another kind, and for columns that differ in length."""
-    items = list(completed.items)
-    columns = completed.results_json, completed.start_us, completed.end_us, completed.folders or items
+    # A slice is a list: one call for a column, not one for each of its values.
+    items, results, folders = completed.items[:], completed.results_json[:], completed.folders[:]
+    start_us, end_us = completed.start_us[:], completed.end_us[:]
+    columns = results, start_us, end_us, folders or items
     if completed.kind not in COMPLETED or any(len(column) != len(items) for column in columns) or not items:
         raise MilepostError(Code.INVALID_ARGUMENT, "A runner sent a group of completed tasks that makes no sense.")
     return Completed(
@@ -85,16 +87,16 @@ def completed_from_proto(completed: pb.Completed) -> Completed:
         _KINDS[completed.kind],
         completed.label,
         items,
-        list(completed.results_json),
-        _times(completed.start_us),
-        _times(completed.end_us),
-        list(completed.folders) or [""] * len(items),
+        results,
+        _times(start_us),
+        _times(end_us),
+        folders or [""] * len(items),
     )
 
 
 def children_from_proto(given: pb.GivenItems) -> list[Child]:
     """Raises MilepostError(INVALID_ARGUMENT) for columns that differ in length."""
-    keys, payloads = list(given.keys), list(given.payloads_json)
+    keys, payloads = given.keys[:], given.payloads_json[:]
     if len(keys) != len(payloads):
         raise MilepostError(Code.INVALID_ARGUMENT, "A runner sent children that make no sense.")
     return list(map(Child, keys, payloads))

@@ -25,7 +25,7 @@ DUPLICATE = "duplicate"
 #: Items that are removed together.
 _PART = 5000
 #: Items of one INSERT: a statement costs two turns of Python's lock, however many rows it has.
-_ROWS = 50
+_ROWS = 100
 _INSERT_ROWS = _QUERIES.insert.removesuffix(";") + (_ROWS - 1) * ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
