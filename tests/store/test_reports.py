@@ -1,5 +1,6 @@
 """Reports, the children they bring, and the pages that runners are given."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -235,6 +236,14 @@ class TestPending:
         assert [task.key for task in await bench.pending(1, after=2, limit=2)] == ["c"]
         await bench.apply(succeeded(1, 2))
         assert await bench.store.read(lambda db: tasks.pending_steps(db, JOB)) == [1, 2, 3]
+
+    async def test_a_page_has_texts_as_they_came(self, store: Store) -> None:
+        bench = await bench_with(store, factories.creators())
+        given = tuple(
+            Child(key, json.dumps({"text": key}, ensure_ascii=False)) for key in ("a\0b", 'a"\\', "\u2028é😀")
+        )
+        await store.write(lambda tx: children.add(tx, JOB, bench.definition, ROOT, 1, 0, given, NOW))
+        assert [Child(task.key, task.payload_json) for task in await bench.pending(1)] == list(given)
 
     async def test_which_of_those_handed_out_still_count(self, bench: Bench) -> None:
         refs = [TaskRef(1, 1, 0), TaskRef(1, 2, 0), TaskRef(1, 3, 7), TaskRef(2, 1, 0), TaskRef(1, 44, 0)]
