@@ -116,7 +116,8 @@ class JobService(JobServiceServicer):
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
         command = Command.PAUSE_NOW if request.now else Command.PAUSE
         controlled = await self._control(request, context, command, reason=checks.reason(request.reason))
-        job, around = await self._find(controlled.job_id)  # while the runner is being told
+        await asyncio.sleep(0)  # the runner is told now, and the rest is done while it answers
+        job, around = await self._find(controlled.job_id)
         holding = await self._parts.dispatch.wait_holding(controlled.job_id, controlled.revision, HOLDING_TIMEOUT)
         document = self._parts.snapshots.document(job, around)
         return pb.PauseJobResponse(job=document, message=_pause_message(document, controlled), holding=holding)
