@@ -99,7 +99,11 @@ async def spooled(here: Drill) -> None:
         here.forget("run")
         executed = sum(here.effects().values())
         await here.ask(jobs.RestartJob, pb.RestartJobRequest(job=job, from_scratch=True))
-        await here.until(job, lambda _: _executes(here, executed + 1), "it executes again")
+        await here.until(
+            job,
+            lambda found: _executes(here, executed + 1) and counts_of(found, "items").succeeded,
+            "it executes again, and that its items are complete is recorded",
+        )
         await here.ask(jobs.ForceCancelJob, pb.ForceCancelJobRequest(job=job))
         await here.until(job, lambda found: state_of(found) is JobState.CANCELLED, "it is cancelled")
         assert here.daemon.processes() == {}
