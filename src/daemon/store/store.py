@@ -396,7 +396,7 @@ def _open_schema(connection: sqlite3.Connection, path: Path, synchronous: str) -
     _check_suspect(connection, path)
     configure_writer(connection, synchronous)
     migrate(connection, path, secrets.token_hex(8))
-    # From here on (a migration may sort all items): what undoes a part of a commit needs no file, and no room on a disk.
+    # After a migration, which may sort all items: what undoes a part of a commit needs no file, nor room on a disk.
     connection.execute("PRAGMA temp_store = MEMORY")
     row = connection.execute(_QUERIES.identity).fetchone()
     return row["store_id"], row["revision"]
