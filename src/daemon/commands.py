@@ -1,12 +1,10 @@
 """Commands of a client on a job: core decides, one transaction records it, then reconcile makes it fact."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from milepost.common.edges import edge
 from milepost.core import actions, lifecycle
@@ -19,8 +17,6 @@ from milepost.core.transitions import Effect
 from milepost.daemon.circumstances import PAUSE_FILE, circumstances
 from milepost.daemon.store import events, jobs, operations, queue, requests
 from milepost.daemon.store.store import Store, Transaction
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,24 +56,16 @@ class Commands:
 
     async def control(self, reference: str, asked: Asked) -> Controlled:
         """Raises MilepostError when the job is not found or the command not allowed; then nothing has changed."""
-        controlled, _ = await self.control_and_read(reference, asked, lambda _db, _job_id: None)
-        return controlled
 
-    async def control_and_read(
-        self, reference: str, asked: Asked, read: Callable[[sqlite3.Connection, str], T]
-    ) -> tuple[Controlled, T]:
-        """As `control`; with what `read` finds of the job (given by its id) in the same transaction, behind it."""
+        def transact(tx: Transaction) -> tuple[Controlled, Job | None]:
+            return self._apply(tx, reference, asked, time.time())
 
-        def transact(tx: Transaction) -> tuple[Controlled, Job | None, T]:
-            controlled, changed = self._apply(tx, reference, asked, time.time())
-            return controlled, changed, read(tx.connection, controlled.job_id)
-
-        controlled, changed, found = await self._store.write(transact)
+        controlled, changed = await self._store.write(transact)
         if asked.command is Command.RESUME:
             self._remove_pause_file(controlled.job_id)
         if changed is not None:
             self._changed(changed)
-        return controlled, found
+        return controlled
 
     @edge("commands.remove_pause_file")
     def _remove_pause_file(self, job_id: str) -> None:

@@ -115,37 +115,39 @@ class JobService(JobServiceServicer):
 
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
         command = Command.PAUSE_NOW if request.now else Command.PAUSE
-        controlled, found = await self._control(request, context, command, reason=checks.reason(request.reason))
+        controlled = await self._control(request, context, command, reason=checks.reason(request.reason))
+        await asyncio.sleep(0)  # the runner is told now, and the rest is done while it answers
+        job, around = await self._find(controlled.job_id)
         holding = await self._parts.dispatch.wait_holding(controlled.job_id, controlled.revision, HOLDING_TIMEOUT)
-        document = self._parts.snapshots.document(*found)
+        document = self._parts.snapshots.document(job, around)
         return pb.PauseJobResponse(job=document, message=_pause_message(document, controlled), holding=holding)
 
     async def ResumeJob(self, request: pb.ResumeJobRequest, context: Context) -> pb.ResumeJobResponse:
-        controlled, found = await self._control(request, context, Command.RESUME, retry_failed=request.retry_failed)
-        return pb.ResumeJobResponse(job=self._parts.snapshots.document(*found), message=controlled.message)
+        controlled = await self._control(request, context, Command.RESUME, retry_failed=request.retry_failed)
+        return pb.ResumeJobResponse(job=await self._document(controlled.job_id), message=controlled.message)
 
     async def RestartJob(self, request: pb.RestartJobRequest, context: Context) -> pb.RestartJobResponse:
         match request.WhichOneof("from"):
             case "from_step":
                 step = checks.required("from_step", request.from_step, checks.MAX_NAME)
-                controlled, found = await self._control(request, context, Command.RESTART_FROM_STEP, step=step)
+                controlled = await self._control(request, context, Command.RESTART_FROM_STEP, step=step)
             case "from_scratch" if request.from_scratch:
-                controlled, found = await self._control(request, context, Command.RESTART_FROM_SCRATCH)
+                controlled = await self._control(request, context, Command.RESTART_FROM_SCRATCH)
             case _:
-                controlled, found = await self._control(request, context, Command.RESTART)
-        return pb.RestartJobResponse(job=self._parts.snapshots.document(*found), message=controlled.message)
+                controlled = await self._control(request, context, Command.RESTART)
+        return pb.RestartJobResponse(job=await self._document(controlled.job_id), message=controlled.message)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
-        controlled, found = await self._control(request, context, Command.CANCEL, reason=checks.reason(request.reason))
-        return pb.CancelJobResponse(job=self._parts.snapshots.document(*found), message=controlled.message)
+        controlled = await self._control(request, context, Command.CANCEL, reason=checks.reason(request.reason))
+        return pb.CancelJobResponse(job=await self._document(controlled.job_id), message=controlled.message)
 
     async def ForceCancelJob(self, request: pb.ForceCancelJobRequest, context: Context) -> pb.ForceCancelJobResponse:
         reason = checks.reason(request.reason)
-        controlled, found = await self._control(request, context, Command.FORCE_CANCEL, reason=reason)
-        return pb.ForceCancelJobResponse(job=self._parts.snapshots.document(*found), message=controlled.message)
+        controlled = await self._control(request, context, Command.FORCE_CANCEL, reason=reason)
+        return pb.ForceCancelJobResponse(job=await self._document(controlled.job_id), message=controlled.message)
 
     async def RetryTasks(self, request: pb.RetryTasksRequest, context: Context) -> pb.RetryTasksResponse:
-        controlled, found = await self._control(
+        controlled = await self._control(
             request,
             context,
             Command.RETRY,
@@ -153,7 +155,7 @@ class JobService(JobServiceServicer):
             error_class=checks.text("error_class", request.error_class, checks.MAX_NAME),
         )
         return pb.RetryTasksResponse(
-            job=self._parts.snapshots.document(*found), message=controlled.message, retried=controlled.retried
+            job=await self._document(controlled.job_id), message=controlled.message, retried=controlled.retried
         )
 
     async def _control(
@@ -162,8 +164,7 @@ class JobService(JobServiceServicer):
         context: Context,
         command: Command,
         **details: Any,  # Any: the remaining fields of Asked
-    ) -> tuple[Controlled, tuple[Job, Surroundings]]:
-        """With the job as the command has left it."""
+    ) -> Controlled:
         caller = caller_of(context)
         asked = Asked(
             command=command,
@@ -173,7 +174,7 @@ class JobService(JobServiceServicer):
             client=caller.client,
             **details,
         )
-        return await self._parts.commands.control_and_read(checks.job_reference(request.job), asked, self._read)
+        return await self._parts.commands.control(checks.job_reference(request.job), asked)
 
     # --- lists ---
 
@@ -309,11 +310,14 @@ class JobService(JobServiceServicer):
         return job, from_json(job.definition_json)
 
     async def _document(self, reference: str) -> job_pb2.Job:
-        return self._parts.snapshots.document(*await self._store.read(lambda db: self._read(db, reference)))
+        return self._parts.snapshots.document(*await self._find(reference))
 
-    def _read(self, db: sqlite3.Connection, reference: str) -> tuple[Job, Surroundings]:
-        job = jobs.get(db, jobs.resolve(db, reference))
-        return job, self._parts.snapshots.surroundings(db, [job])
+    async def _find(self, reference: str) -> tuple[Job, Surroundings]:
+        def read(db: sqlite3.Connection) -> tuple[Job, Surroundings]:
+            job = jobs.get(db, jobs.resolve(db, reference))
+            return job, self._parts.snapshots.surroundings(db, [job])
+
+        return await self._store.read(read)
 
 
 def _pause_message(document: job_pb2.Job, controlled: Controlled) -> str:
