@@ -24,6 +24,8 @@ PAGE_TASKS = 1000
 PAGE_BYTES = 1024 * 1024
 #: Of a page that is read, whatever its tasks weigh.
 _FEWEST_TASKS = 16
+#: Read at once: while they are read they are there three times.
+_PART_TASKS = 100
 
 
 #: A task that was handed out: step, epoch, and bytes that count against the window.
@@ -57,8 +59,7 @@ class Feed:
         self._cursors = [Cursor() for _ in definition.steps]
         #: Items that left the runner since the read that is under way began.
         self._released: set[int] = set()
-        #: Of one task, as far as is known: the first page is small.
-        self._task_bytes = float(PAGE_BYTES / 100)
+        self._task_bytes = float(PAGE_BYTES / PAGE_TASKS)
 
     # --- what comes back ---
 
@@ -146,14 +147,23 @@ class Feed:
         after, news = cursor.after_item, cursor.news
         self._released.clear()
 
-        def read(db: sqlite3.Connection) -> list[PendingTask]:
-            return tasks.pending(db, job.id, self._definition, step, after, limit)
+        def read(db: sqlite3.Connection) -> tuple[list[PendingTask], bool]:
+            found: list[PendingTask] = []
+            size, is_last = 0, False
+            while len(found) < limit and size < PAGE_BYTES and not is_last:
+                wanted = min(_PART_TASKS, limit - len(found))
+                last = found[-1].item if found else after
+                part = tasks.pending(db, job.id, self._definition, step, last, wanted)
+                size += sum(map(_size, part))
+                found += part
+                is_last = len(part) < wanted
+            return found, is_last
 
-        found = await self._store.read(read)
+        found, is_last = await self._store.read(read)
         page = self._hold(found, cursor)
         if not self._released.isdisjoint(task.item for task in found):
             self._cursors[step] = Cursor()  # they may be pending anew
-        elif len(found) < limit and cursor.news == news and cursor.after_item == (found[-1].item if found else after):
+        elif is_last and cursor.news == news and cursor.after_item == (found[-1].item if found else after):
             cursor.dry = True
         return page
 

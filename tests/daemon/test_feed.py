@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import pytest
 
 from milepost.core.definition import Gives, PipelineDefinition, Takes
-from milepost.core.model import Child, Job, Report, TaskRef
+from milepost.core.model import Child, Job, PendingTask, Report, TaskRef
 from milepost.daemon.feed import WINDOW_TASKS, Feed
 from milepost.daemon.records import Received
 from milepost.daemon.store import children, jobs, reports, tasks
 from milepost.daemon.store.store import Store
 from tests.support import factories as make
 
-T = TypeVar("T")
+#: Tasks, and whether they are the last.
+Found = tuple[list[PendingTask], bool]
 
 
 class SlowReads:
@@ -27,9 +28,9 @@ class SlowReads:
         self.arrived = asyncio.Event()
         self.may_go_on = asyncio.Event()
 
-    async def read(self, function: Callable[..., T]) -> T:
+    async def read(self, function: Callable[..., Found]) -> Found:
         found = await self._store.read(function)
-        if found or not self._anything:
+        if found[0] or not self._anything:
             self.arrived.set()
             await self.may_go_on.wait()
         return found
@@ -79,6 +80,15 @@ async def test_each_pending_task_is_handed_out_once(store: Store) -> None:
     feed = feed_of(store, (TaskRef(0, 0, 0),))
     assert await all_pages(feed, await read_job(store)) == list(range(1, 2501))
     assert await all_pages(feed, await read_job(store)) == []
+
+
+async def test_a_page_that_its_bytes_end_is_not_taken_for_the_last(store: Store) -> None:
+    given = [Child("small", "{}"), *(Child(f"row-{n}", f'"{"x" * 60_000}"') for n in range(150))]
+    await store.write(lambda tx: children.add(tx, JOB, DEFINITION, TaskRef(0, 0, 0), 1, 0, given, make.NOW))
+    feed = feed_of(store, (TaskRef(0, 0, 0),))
+    page = await feed.next_page(await read_job(store))
+    assert len(page) == 19, "18 of the large ones are a MiB"
+    assert await all_pages(feed, await read_job(store)) == list(range(20, 152))
 
 
 async def test_the_window_bounds_what_a_runner_holds(store: Store) -> None:
