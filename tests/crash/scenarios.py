@@ -88,7 +88,10 @@ async def spooled(here: Drill) -> None:
         with pytest.raises(MilepostError) as refusal:
             await here.ask(jobs.SubmitJob, request)
         assert refusal.value.code is Code.DUPLICATE_JOB
-        await here.until(job, lambda found: _executes(here, 2) and state_of(found) is JobState.RUNNING, "two execute")
+        # In flight by a runner that is attached: one that no daemon has welcomed yet waits for one, for a minute.
+        await here.until(
+            job, lambda found: _executes(here, 2) and counts_of(found, "run").in_flight == 2, "two execute"
+        )
         await here.ask(jobs.InspectJob, pb.InspectJobRequest(job=job))
     here.daemon.gate.touch()
     await here.check_nothing_runs()
