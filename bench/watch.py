@@ -21,7 +21,8 @@ from milepost.core.definition import from_json
 from milepost.core.model import Completed, Job, JobState, ReportKind
 from milepost.core.progress import Sample
 from milepost.daemon.live import Live, RunningTask
-from milepost.daemon.store import reports, runs
+from milepost.daemon.records import Received, Told, record
+from milepost.daemon.store import runs
 from milepost.daemon.watch import FRAME
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon, in_process_daemon
@@ -110,9 +111,8 @@ class _Changing:
         now = time.time()
         done = Completed(1, 0, ReportKind.SUCCEEDED, "", [item], [""], [now], [now], [""])
         self.made[job.id].append(now)
-        await self._daemon.store.write(
-            lambda tx: reports.apply(tx, job.id, 1, self._definition, [], now, factories.no_jitter(), [done])
-        )
+        told = Told(job.id, job.sequence, 1, self._definition, [Received((done,), (), (), ())])
+        await self._daemon.store.write_together(record, told)
 
 
 async def _jobs(daemon: InProcessDaemon, items: int) -> list[Job]:

@@ -5,7 +5,7 @@ times as long to make.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -291,6 +291,20 @@ class Completed:
             [report.start_time for report in reports],
             [report.end_time for report in reports],
             [report.folder for report in reports],
+        )
+
+    @staticmethod
+    def joined(groups: "Sequence[Completed]") -> "Completed":
+        """`groups`: at least one, and all alike."""
+        if len(groups) == 1:
+            return groups[0]
+        return replace(
+            groups[0],
+            items=[item for group in groups for item in group.items],
+            results_json=[result for group in groups for result in group.results_json],
+            start_times=[time for group in groups for time in group.start_times],
+            end_times=[time for group in groups for time in group.end_times],
+            folders=[folder for group in groups for folder in group.folders],
         )
 
     def reports(self) -> list[Report]:

@@ -3,8 +3,9 @@
 import logging
 import random
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -12,10 +13,10 @@ from milepost.common.wire import runner as wire
 from milepost.core import lifecycle
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Completed, Event, Failure, Job, Reason, Report, ReportKind, Run, TaskRef
-from milepost.daemon.store import children, events, jobs, reports, runs, saved
+from milepost.core.model import Completed, Event, Failure, Job, Reason, Report, ReportKind, StepCounts, TaskRef
+from milepost.daemon.store import children, counters, events, jobs, reports, rows, runs, saved
 from milepost.daemon.store.failures import is_of_storage
-from milepost.daemon.store.store import Transaction
+from milepost.daemon.store.group_commit import Transaction
 from milepost.v1 import runner_service_pb2 as pb
 
 logger = logging.getLogger(__name__)
@@ -72,35 +73,57 @@ def _check_known(batch: pb.Batch) -> None:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the runner of a run told, in the order in which it is to be recorded. `sequence`: the job's."""
+
+    job_id: str
+    sequence: int
+    run_number: int
+    definition: PipelineDefinition
+    received: Sequence[Received]
+
+
+@dataclass
 class Recorded:
-    """The job after the transaction, and the tasks whose reports no longer counted."""
+    """What became of it: the tasks whose reports no longer counted, the job's steps then (none when nothing counted),
+    when the first task that failed is due again, and the job if it cannot go on."""
 
-    job: Job
-    superseded: tuple[TaskRef, ...]
+    revision: int
+    superseded: list[TaskRef] = field(default_factory=list)
+    steps: tuple[StepCounts, ...] = ()
+    next_due: float | None = None
+    stopped: Job | None = None
 
 
-def record(
-    tx: Transaction, job_id: str, run: Run, definition: PipelineDefinition, received: Iterable[Received]
-) -> Recorded:
-    """Raises MilepostError(RUN_FENCED) when the run has been closed: then nothing of it counts any more."""
-    current = runs.get(tx.connection, job_id, run.number)
-    if current is None or current.end is not None:
-        raise MilepostError(Code.RUN_FENCED, f"Run {run.number} of {job_id} has ended: its reports no longer count.")
-    superseded: list[TaskRef] = []
-    for part in received:
-        superseded.extend(_take_in(tx, job_id, run.number, definition, part))
-    return Recorded(jobs.get(tx.connection, job_id), tuple(superseded))
+def record(tx: Transaction, told: Sequence[Told]) -> list[Recorded]:
+    """What several runners told; for `Store.write_together`.
+
+    Raises MilepostError(RUN_FENCED) when a run has been closed: then nothing of it counts any more.
+    """
+    open_runs = runs.open_among(tx.connection, [(one.sequence, one.run_number) for one in told])
+    for one in told:
+        if (one.sequence, one.run_number) not in open_runs:
+            raise MilepostError(
+                Code.RUN_FENCED, f"Run {one.run_number} of {one.job_id} has ended: its reports no longer count."
+            )
+    recorded = [Recorded(tx.revision) for _ in told]
+    for parts in zip_longest(*(one.received for one in told)):
+        _take_in(tx, [each for each in zip(told, recorded, parts, strict=True) if each[2] is not None])
+    return recorded
 
 
 def take_in_spool(
     tx: Transaction, job_id: str, run_number: int, definition: PipelineDefinition, batches: Iterable[pb.Batch]
 ) -> str:
     """Records what a run left behind, as far as it makes sense; returns in words what did not."""
+    sequence = rows.sequence_of(tx.connection, job_id)
     for number, batch in enumerate(batches, 1):
         tx.execute("SAVEPOINT spooled")
         try:
-            for part in Received.from_batches([batch]):
-                _take_in(tx, job_id, run_number, definition, part)
+            received = Received.from_batches([batch])
+            told = Told(job_id, sequence, run_number, definition, received)
+            for part in received:
+                _take_in(tx, [(told, Recorded(tx.revision), part)])
         except Exception as error:  # nothing that lies in a file may keep the job from going on
             if is_of_storage(error):
                 raise
@@ -112,24 +135,43 @@ def take_in_spool(
     return ""
 
 
-def _take_in(
-    tx: Transaction, job_id: str, run_number: int, definition: PipelineDefinition, received: Received
-) -> list[TaskRef]:
-    """Records everything; what is superseded changes nothing and is returned."""
+def _take_in(tx: Transaction, parts: Sequence[tuple[Told, Recorded, Received]]) -> None:
+    """Records everything; what is superseded changes nothing."""
     now = time.time()
-    superseded: list[TaskRef] = []
+    ended = [
+        reports.Told(
+            told.job_id,
+            told.sequence,
+            told.run_number,
+            told.definition,
+            (*_take_in_what_comes_first(tx, told, recorded, received, now), *received.reports),
+            received.completed,
+        )
+        for told, recorded, received in parts
+    ]
+    applied = reports.apply_all(tx, ended, now, _jitter)
+    for (told, recorded, _), one in zip(parts, applied, strict=True):
+        recorded.superseded += one.superseded
+        recorded.steps = one.steps or recorded.steps
+        recorded.next_due = min(filter(None, (recorded.next_due, one.next_due)), default=None)
+        if one.failed_root is not None:
+            recorded.stopped = _cannot_go_on(tx, jobs.get(tx.connection, told.job_id), one.failed_root, now)
+
+
+def _take_in_what_comes_first(
+    tx: Transaction, told: Told, recorded: Recorded, received: Received, now: float
+) -> list[Report]:
+    """Children and saved states. Returns the failure of a task whose children cannot be used."""
     failed: list[Report] = []
     for chunk in received.children:
-        void, unusable = _add_children(tx, job_id, definition, chunk, now)
-        superseded += void
+        void, unusable = _add_children(tx, told.job_id, told.definition, chunk, now)
+        recorded.superseded += void
         failed += unusable[: 0 if failed else 1]
+    if received.children:
+        recorded.steps = tuple(counters.steps_of(tx.connection, [told.sequence])[told.sequence])
     for ref, state_json in received.saved:
-        saved.put(tx, job_id, ref, state_json)
-    told = (*failed, *received.reports)
-    applied = reports.apply(tx, job_id, run_number, definition, told, now, _jitter, received.completed)
-    if applied.failed_root is not None:
-        _cannot_go_on(tx, jobs.get(tx.connection, job_id), applied.failed_root, now)
-    return [*superseded, *applied.superseded]
+        saved.put(tx, told.job_id, ref, state_json)
+    return failed
 
 
 def _add_children(
@@ -149,7 +191,8 @@ def _add_children(
     return [], []
 
 
-def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> None:
+def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> Job | None:
+    """The job as it is then; None when it has been stopped before."""
     reason = Reason(
         "TASK_FAILED",
         f"A step that the whole job needs has failed: {failure.message}",
@@ -157,10 +200,11 @@ def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> No
     )
     stopped = lifecycle.cannot_go_on(job, reason, now)
     if stopped is job:
-        return
+        return None
     stopped = replace(stopped, stop_revision=tx.revision)
     jobs.save(tx, stopped)
     events.append(tx, job.id, Event("STOP_REQUESTED", now, "daemon", message=reason.message))
+    return stopped
 
 
 def _jitter(_ref: TaskRef) -> float:

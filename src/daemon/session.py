@@ -24,7 +24,7 @@ from milepost.core.model import FindingKind, Job, PendingTask, Reason, Run, Task
 from milepost.core.progress import RATE_WINDOW, Sample
 from milepost.daemon.feed import Feed
 from milepost.daemon.live import Live, RunningTask
-from milepost.daemon.records import Received, Recorded, record
+from milepost.daemon.records import Received, Recorded, Told, record
 from milepost.daemon.store import items, tasks
 from milepost.daemon.store.store import Store
 from milepost.v1 import job_pb2
@@ -72,6 +72,8 @@ class Session:
         self._feed_now = asyncio.Event()
         self._tell_now = asyncio.Event()
         self._told = self.desired
+        #: Unix seconds: the retry of which reconcile was told.
+        self._next_due = 0.0
         self._questions: deque[pb.Inspect] = deque()
         self._samples: dict[int, deque[Sample]] = {step.position: deque() for step in self.definition.steps}
         self._inspections: dict[int, asyncio.Future[pb.Inspection]] = {}
@@ -172,25 +174,33 @@ class Session:
             for part in received:
                 self.feed.recorded(part)
             self.feed.superseded(result.superseded)
-            if _is_sooner(result.job.next_retry_time, self.job.next_retry_time):
-                self.on_retry()
-            self.set_desired(result.job)
+            self._learn(result)
             self._sample()
             self._feed_now.set()
             await self._send_ack(batches[-1].sequence, result.superseded)
 
+    def _learn(self, recorded: Recorded) -> None:
+        if recorded.next_due is not None and not time.time() < self._next_due <= recorded.next_due:
+            self._next_due = recorded.next_due
+            self.on_retry()
+        if recorded.steps:
+            revision = max(recorded.revision, self.job.revision)
+            steps = recorded.steps if revision == recorded.revision else self.job.steps
+            self.set_desired(replace(self.job, revision=revision, steps=steps))
+        if recorded.stopped is not None:
+            self.set_desired(recorded.stopped)
+
     @edge("session.send_ack")
-    async def _send_ack(self, sequence: int, superseded: tuple[TaskRef, ...]) -> None:
+    async def _send_ack(self, sequence: int, superseded: Sequence[TaskRef]) -> None:
         ack = pb.Ack(sequence=sequence, void=[wire.ref_to_proto(ref) for ref in superseded])
         await self.send(pb.AttachResponse(ack=ack))
 
     async def _record(self, received: list[Received]) -> Recorded:
         """Waits while the disk is full: the runner goes on with what it holds, and keeps what it reported."""
+        told = Told(self.job.id, self.job.sequence, self.run.number, self.definition, received)
         while True:
             try:
-                recorded = await self.store.write(
-                    lambda tx: record(tx, self.job.id, self.run, self.definition, received)
-                )
+                recorded = await self.store.write_together(record, told)
             except MilepostError as error:
                 if error.code is not Code.STORE_FULL:
                     raise
@@ -324,10 +334,6 @@ class Session:
 
 def _reports_in(batch: pb.Batch) -> int:
     return len(batch.reports) + sum(len(alike.items) for alike in batch.completed)
-
-
-def _is_sooner(due: float | None, before: float | None) -> bool:
-    return due is not None and (before is None or due < before)
 
 
 def desired_of(job: Job, definition: PipelineDefinition) -> pb.Desired:

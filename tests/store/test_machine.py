@@ -37,7 +37,7 @@ from milepost.daemon import reconcile
 from milepost.daemon.commands import Asked, Commands
 from milepost.daemon.dispatch import Dispatch
 from milepost.daemon.reconcile import Reconcile, Rules
-from milepost.daemon.records import Received, record
+from milepost.daemon.records import Received, Told, record
 from milepost.daemon.runners import Runners
 from milepost.daemon.store import jobs, operations, runs, tasks
 from milepost.daemon.store.store import Store
@@ -170,8 +170,7 @@ class CoreAndStore(RuleBasedStateMachine):
         in_columns = report.kind in OUTCOMES and len(self.sent) % 2 == 0
         completed = (Completed.of(sent),) if in_columns else ()
         received = Received(completed, () if in_columns else sent, self.children_of(report), ())
-        numbered = factories.run(JOB, number)
-        write = self.opened.write(lambda tx: record(tx, JOB, numbered, PIPELINE, [received]))
+        write = self.opened.write_together(record, Told(JOB, 1, number, PIPELINE, [received]))
         if run is None or run.number != number:
             try:
                 self.wait(write)

@@ -6,7 +6,7 @@ import resource
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,29 @@ class TestWrite:
         assert answers[0] == answers[2] == 1
         assert isinstance(answers[1], KeyError)
         assert await stored(store) == ["a", "b"]
+
+    async def test_what_many_ask_for_is_one_call(self, store: Store) -> None:
+        calls: list[list[str]] = []
+
+        def remember_all(tx: Transaction, keys: Sequence[str]) -> list[str]:
+            calls.append(list(keys))
+            for key in keys:
+                remember(key)(tx)
+            if "wrong" in keys:
+                raise KeyError("wrong")
+            return [key.upper() for key in keys]
+
+        first = store.write(remember("first"))
+        answers = await asyncio.gather(first, *(store.write_together(remember_all, key) for key in "abc"))
+        assert answers == [1, "A", "B", "C"]
+        assert calls == [["a", "b", "c"]]
+        mixed = await asyncio.gather(
+            *(store.write_together(remember_all, key) for key in ("d", "wrong", "e")), return_exceptions=True
+        )
+        assert (mixed[0], mixed[2]) == ("D", "E")
+        assert isinstance(mixed[1], KeyError)
+        assert calls[1:] == [["d", "wrong", "e"], ["d"], ["wrong"], ["e"]]
+        assert await stored(store) == ["a", "b", "c", "first", "d", "e"]
 
     async def test_a_cancelled_caller_does_not_cancel_its_function(self, store: Store) -> None:
         call = asyncio.create_task(store.write(remember("a")))

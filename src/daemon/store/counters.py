@@ -1,11 +1,14 @@
 """The counters of steps, changed by delta in the transaction that changes the rows they count."""
 
+import sqlite3
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.model import Outcome, StepCounts
+from milepost.daemon.store import rows
 from milepost.daemon.store.queries import load
 from milepost.daemon.store.store import Transaction
 
@@ -50,35 +53,84 @@ class Deltas:
         return steps
 
 
+@dataclass(frozen=True)
+class Change:
+    """What changed of one job."""
+
+    job_id: str
+    sequence: int
+    definition: PipelineDefinition
+    deltas: Deltas
+
+
 def add(
     tx: Transaction, job_id: str, sequence: int, definition: PipelineDefinition, deltas: Deltas, now: float
 ) -> None:
-    """Adds the deltas, touches the job, and settles which totals are known and which steps have ended."""
-    for step, columns in deltas.by_step().items():
-        tx.execute(_QUERIES.add, columns | {"job": sequence, "step": step})
-    for (step, outcome, label), number in deltas.records.items():
-        counted = (number, sequence, step, outcome.value, label)
-        if number and tx.execute(_QUERIES.add_label, counted).rowcount == 0:
-            tx.execute(_QUERIES.insert_label, counted)
-    tx.touch(job_id, active=now)
-    _settle(tx, sequence, definition, now)
+    """As `add_all`, for one job."""
+    add_all(tx, [Change(job_id, sequence, definition, deltas)], now)
 
 
-def _settle(tx: Transaction, sequence: int, definition: PipelineDefinition, now: float) -> None:
-    """The total of a line is known when the step that feeds it has ended; a step ends when nothing of it remains."""
-    stored = tx.execute(_QUERIES.steps, (sequence,)).fetchall()
+def add_all(tx: Transaction, changes: Sequence[Change], now: float) -> dict[int, tuple[StepCounts, ...]]:
+    """Adds the deltas of different jobs, touches these, and settles which totals are known and which steps have ended.
+
+    Returns the steps of each as they are then, without their labels, by the job's sequence.
+    """
     steps = [
-        StepCounts(row["position"], row["name"], row["total"], True, row["succeeded"], row["failed"], row["skipped"])
-        for row in stored
+        {"job": change.sequence, "step": step, **columns}
+        for change in changes
+        for step, columns in change.deltas.by_step().items()
     ]
+    if steps:
+        tx.execute(_QUERIES.add, (rows.dump(steps),))
+    labels = [
+        (change.sequence, step, outcome.value, label, number)
+        for change in changes
+        for (step, outcome, label), number in change.deltas.records.items()
+        if number
+    ]
+    if labels and tx.execute(_QUERIES.add_labels, (rows.dump(labels),)).rowcount < len(labels):
+        tx.execute(_QUERIES.insert_labels, (rows.dump(labels),))
+    tx.touch_active([change.job_id for change in changes], now)
+    return _settle(tx, {change.sequence: change.definition for change in changes}, now)
+
+
+def steps_of(db: sqlite3.Connection, sequences: Sequence[int]) -> dict[int, list[StepCounts]]:
+    """The steps of these jobs as they are stored, without their labels, by the job's sequence."""
+    found: dict[int, list[StepCounts]] = {sequence: [] for sequence in sequences}
+    for sequence, position, name, total, known, succeeded, failed, skipped, start_time, end_time in db.execute(
+        _QUERIES.steps, (rows.dump(sequences),)
+    ):
+        step = StepCounts(position, name, total, bool(known), succeeded, failed, skipped, (), start_time, end_time)
+        found[sequence].append(step)
+    return found
+
+
+def _settle(
+    tx: Transaction, definitions: Mapping[int, PipelineDefinition], now: float
+) -> dict[int, tuple[StepCounts, ...]]:
+    """The total of a line is known when the step that feeds it has ended; a step ends when nothing of it remains."""
+    stored = steps_of(tx.connection, list(definitions))
+    settled = {sequence: _settled(definitions[sequence], steps, now) for sequence, steps in stored.items()}
+    for sequence, steps in settled.items():
+        for step, before in zip(steps, stored[sequence], strict=True):
+            if step is not before:
+                tx.execute(_QUERIES.settle, (step.total_known, step.end_time, sequence, step.position))
+    return settled
+
+
+def _settled(definition: PipelineDefinition, steps: Sequence[StepCounts], now: float) -> tuple[StepCounts, ...]:
+    """The same values for those that stay as they are."""
     known_lines = {0}
-    open_tasks = progress.open_tasks_of(definition, steps)
-    for row, shape, (remaining, _) in zip(stored, definition.steps, open_tasks, strict=True):
+    result = []
+    for step, shape, (remaining, _) in zip(
+        steps, definition.steps, progress.open_tasks_of(definition, steps), strict=True
+    ):
         known = shape.line in known_lines
         ended = known and remaining == 0
         if ended and shape.feeds is not None:
             known_lines.add(shape.feeds)
-        if (known, ended) == (bool(row["total_known"]), row["end_time"] is not None):
-            continue
-        end_time = (row["end_time"] or now) if ended else None
-        tx.execute(_QUERIES.settle, (known, end_time, sequence, shape.position))
+        if (known, ended) != (step.total_known, step.end_time is not None):
+            result.append(step._replace(total_known=known, end_time=(step.end_time or now) if ended else None))
+        else:
+            result.append(step)
+    return tuple(result)

@@ -8,11 +8,12 @@ from itertools import chain
 from milepost.core import retry
 from milepost.core.definition import Gives, PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Completed, Failure, ItemState, Outcome, Report, ReportKind, TaskRef
-from milepost.daemon.store import children, counters, rows, saved
-from milepost.daemon.store.counters import Deltas
+from milepost.core.model import Completed, Failure, Outcome, Report, ReportKind, StepCounts, TaskRef
+from milepost.daemon.store import children, counters, recording, rows, saved
+from milepost.daemon.store.counters import Change, Deltas
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
+from milepost.daemon.store.recording import Counted, Ended, Kind
 
 _QUERIES = load("reports")
 #: Different labels that are counted at one step; what comes beyond them is counted as OTHER.
@@ -23,6 +24,18 @@ ROOT = 0
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the runner of a run told. The caller has checked that the run is open, and the runner's token."""
+
+    job_id: str
+    sequence: int
+    run_number: int
+    definition: PipelineDefinition
+    reports: Iterable[Report]
+    completed: Sequence[Completed] = ()
+
+
+@dataclass(frozen=True)
 class Applied:
     """What a batch of reports did, as far as those who hand out tasks must know."""
 
@@ -30,6 +43,10 @@ class Applied:
     superseded: tuple[TaskRef, ...] = ()
     #: The root's task was given up: the job cannot go on.
     failed_root: Failure | None = None
+    #: When the first of those that failed is due again.
+    next_due: float | None = None
+    #: The job's steps, without their labels; none when nothing counted.
+    steps: tuple[StepCounts, ...] = ()
 
 
 def apply(
@@ -42,23 +59,37 @@ def apply(
     jitter: Callable[[TaskRef], float],
     completed: Sequence[Completed] = (),
 ) -> Applied:
+    """As `apply_all`, for one run."""
+    sequence = rows.sequence_of(tx.connection, job_id)
+    told = Told(job_id, sequence, run_number, definition, reports, completed)
+    return apply_all(tx, [told], now, jitter)[0]
+
+
+def apply_all(tx: Transaction, told: Sequence[Told], now: float, jitter: Callable[[TaskRef], float]) -> list[Applied]:
     """Applies each report whose item still stands at its step with its epoch; the others change nothing.
 
-    The caller has checked the run's token and that the run is open. `jitter` gives 0..1. A failed attempt that will be
-    tried again and a lost execution raise the item's epoch, so that the same report sent again is superseded.
+    An answer for each that told. `jitter` gives 0..1. A failed attempt that will be tried again and a lost execution
+    raise the item's epoch, so that the same report sent again is superseded.
     """
-    sequence = rows.sequence_of(tx.connection, job_id)
-    batch = _Batch(tx, sequence, run_number, definition, now, jitter)
-    groups, others = batch.sort_out(reports, completed)
+    deltas: dict[int, Deltas] = defaultdict(Deltas)
+    batches = [_Batch(tx, one, now, jitter, deltas[one.sequence]) for one in told]
+    alike: dict[Kind, list[tuple[_Batch, Completed]]] = defaultdict(list)
+    for batch in batches:
+        for kind, group in batch.sort_out().items():
+            alike[kind].append((batch, group))
     # An item passes the steps in their order, also within one batch.
-    for group in sorted(groups, key=lambda group: group.step):
-        batch.complete(group)
-    for report in others:
-        batch.end(report)
-    batch.forget_saved()
-    if batch.has_counted:
-        counters.add(tx, job_id, sequence, definition, batch.deltas, now)
-    return Applied(superseded=tuple(batch.superseded), failed_root=batch.failed_root)
+    for kind in sorted(alike, key=lambda kind: kind.step):
+        _complete(tx, kind, alike[kind])
+    for batch in batches:
+        batch.end_others()
+    _forget_saved(tx, batches)
+    counted = {batch.told.sequence: batch.told for batch in batches if batch.has_counted}
+    changes = [Change(one.job_id, sequence, one.definition, deltas[sequence]) for sequence, one in counted.items()]
+    steps = counters.add_all(tx, changes, now) if changes else {}
+    return [
+        Applied(tuple(batch.superseded), batch.failed_root, batch.next_due, steps.get(batch.told.sequence, ()))
+        for batch in batches
+    ]
 
 
 def _checked(definition: PipelineDefinition, report: Report) -> Report | None:
@@ -71,86 +102,99 @@ def _checked(definition: PipelineDefinition, report: Report) -> Report | None:
     return report
 
 
+def _complete(tx: Transaction, kind: Kind, groups: Sequence[tuple["_Batch", Completed]]) -> None:
+    ended = [Ended(batch.told.sequence, batch.told.run_number, group) for batch, group in groups]
+    for (batch, _), counted in zip(groups, recording.record(tx, kind, ended), strict=True):
+        batch.count(counted)
+
+
+def _forget_saved(tx: Transaction, batches: Sequence["_Batch"]) -> None:
+    """A task that ended leaves no state behind."""
+    sequences = [batch.told.sequence for batch in batches if batch.ended]
+    keeping = saved.any_of(tx.connection, sequences) if sequences else ()
+    for batch in batches:
+        if batch.told.sequence in keeping:
+            for step, items in batch.ended:
+                saved.forget(tx, batch.told.sequence, step, items)
+
+
 @dataclass
 class _Batch:
-    """One call of `apply`: what it works with, and what it has come to so far."""
+    """What one run told: what it is worked with, and what it has come to so far."""
 
     tx: Transaction
-    sequence: int
-    run: int
-    definition: PipelineDefinition
+    told: Told
     now: float
     jitter: Callable[[TaskRef], float]
-    deltas: Deltas = field(default_factory=Deltas)
+    #: Of its job.
+    deltas: Deltas
     has_counted: bool = False
     superseded: list[TaskRef] = field(default_factory=list)
     #: Tasks that ended for good: (step, items).
     ended: list[tuple[int, Sequence[int]]] = field(default_factory=list)
     failed_root: Failure | None = None
+    next_due: float | None = None
     labels: dict[int, set[str]] = field(default_factory=dict)
+    #: What is to be looked at one by one.
+    others: list[Report] = field(default_factory=list)
 
-    def sort_out(
-        self, reports: Iterable[Report], completed: Sequence[Completed]
-    ) -> tuple[list[Completed], list[Report]]:
-        """What is recorded together, and what must be looked at one by one."""
-        groups = [group for group in completed if self._gives_one(group.step)]
-        told = (group.reports() for group in completed if not self._gives_one(group.step))
-        alike: dict[tuple[int, int, ReportKind, str], list[Report]] = defaultdict(list)
-        others: list[Report] = []
-        for report in chain(reports, *told):
-            known = _checked(self.definition, report)
+    def sort_out(self) -> dict[Kind, Completed]:
+        """What is recorded together; the rest goes to `others`."""
+        groups: list[Completed] = []
+        apart: list[Report] = []
+        for group in self.told.completed:
+            if self._gives_one(group.step):
+                groups.append(group)
+            else:
+                apart.extend(group.reports())
+        one_by_one: dict[tuple[int, int, ReportKind, str], list[Report]] = defaultdict(list)
+        for report in chain(self.told.reports, apart):
+            known = _checked(self.told.definition, report)
             if known is None:
                 self.superseded.append(report.ref)
             elif known.kind in _OUTCOMES and self._gives_one(known.ref.step):
-                alike[known.ref.step, known.ref.epoch, known.kind, known.label].append(known)
+                one_by_one[known.ref.step, known.ref.epoch, known.kind, known.label].append(known)
             else:
-                others.append(known)
-        return [*groups, *map(Completed.of, alike.values())], others
+                self.others.append(known)
+        alike: dict[Kind, list[Completed]] = defaultdict(list)
+        for group in map(self._labelled, [*groups, *map(Completed.of, one_by_one.values())]):
+            alike[Kind.of(group, self.told.definition)].append(group)
+        return {kind: Completed.joined(groups) for kind, groups in alike.items()}
 
     def _gives_one(self, step: int) -> bool:
-        return 0 <= step < len(self.definition.steps) and self.definition.steps[step].gives is Gives.ONE
+        steps = self.told.definition.steps
+        return 0 <= step < len(steps) and steps[step].gives is Gives.ONE
 
-    def complete(self, group: Completed) -> bool:
-        """Whether any of them counts."""
-        if group.label:
-            group = replace(group, label=self._counted_label(group.step, group.label))
-        if len(group.items) == 1:
-            if not self._record(group):  # then nothing of it was written
-                self.superseded.extend(report.ref for report in group.reports())
-                return False
-        else:
-            counting = self._record_together(group)
-            if counting is None:
-                return False
-            group = counting
+    def count(self, counted: Counted) -> None:
+        self.superseded.extend(counted.superseded)
+        group = counted.group
+        if group is None:
+            return
         self.has_counted = True
         self.deltas.records[group.step, _OUTCOMES[group.kind], group.label] += len(group.items)
         self.deltas.started(group.step, min(group.start_times))
         self.ended.append((group.step, group.items))
-        return True
 
-    def _record_together(self, group: Completed) -> Completed | None:
-        """Those that count; None when none does."""
-        self.tx.execute("SAVEPOINT together")
-        if not self._record(group):
-            self.tx.execute("ROLLBACK TO together")
-            counting = self._counting(group)
-            if not counting:
-                self.tx.execute("RELEASE together")
-                return None
-            group = Completed.of(counting)
-            self._record(group)
-        self.tx.execute("RELEASE together")
-        return group
+    def end_others(self) -> None:
+        for report in self.others:
+            if report.kind in _OUTCOMES:
+                self._complete_giving_many(report)
+            else:
+                self._end_incomplete(report)
 
-    def end(self, report: Report) -> None:
-        """A task that gives many, or one that did not complete: it failed, was lost under its worker, or given back."""
-        if report.kind in _OUTCOMES:
-            if self.complete(Completed.of([report])):
-                self._give(report)
-            return
+    def _complete_giving_many(self, report: Report) -> None:
+        group = self._labelled(Completed.of([report]))
+        ended = Ended(self.told.sequence, self.told.run_number, group)
+        counted = recording.record(self.tx, Kind.of(group, self.told.definition), [ended])[0]
+        self.count(counted)
+        if counted.group is not None:
+            self._give(report)
+
+    def _end_incomplete(self, report: Report) -> None:
+        """It failed, was lost under its worker, or was given back."""
         ref = report.ref
-        row = self.tx.execute(_QUERIES.standing, (self.sequence, ref.item, ref.step, ref.epoch)).fetchone()
+        place = self.told.sequence, ref.item, ref.step, ref.epoch
+        row = self.tx.execute(_QUERIES.standing, place).fetchone()
         if row is None:
             self.superseded.append(ref)
             return
@@ -164,53 +208,20 @@ class _Batch:
         else:
             self._fail(report, row["key"], row["attempts_used"] + 1)
 
-    def forget_saved(self) -> None:
-        """A task that ended leaves no state behind."""
-        if self.ended and saved.any_of(self.tx.connection, self.sequence):
-            for step, items in self.ended:
-                saved.forget(self.tx, self.sequence, step, items)
+    def _labelled(self, group: Completed) -> Completed:
+        return replace(group, label=self._counted_label(group.step, group.label)) if group.label else group
 
     def _counted_label(self, step: int, label: str) -> str:
         if not label:
             return label
         if step not in self.labels:
-            self.labels[step] = {row["label"] for row in self.tx.execute(_QUERIES.labels, (self.sequence, step))}
+            labels = self.tx.execute(_QUERIES.labels, (self.told.sequence, step))
+            self.labels[step] = {row["label"] for row in labels}
         known = self.labels[step]
         if label not in known and len(known) >= MAX_LABELS:
             return OTHER
         known.add(label)
         return label
-
-    def _record(self, group: Completed) -> bool:
-        """Whether all of them counted. When not, what was written is to be undone."""
-        place = {"job": self.sequence, "step": group.step, "epoch": group.epoch, "label": group.label}
-        columns = group.items, group.results_json, group.start_times, group.end_times, group.folders
-        tasks = rows.dump(list(zip(*columns, strict=True)))
-        new = {"tasks": tasks, "outcome": group.kind.value, "run": self.run, "revision": self.tx.revision}
-        following = self.definition.next_step(group.step) if group.kind is ReportKind.SUCCEEDED else None
-        onward = {
-            "items": rows.dump(group.items),
-            "next_step": group.step if following is None else following,
-            "state": group.kind.value if following is None else ItemState.PENDING.value,
-        }
-        return (
-            len(set(group.items)) == len(group.items)
-            and self.tx.execute(_QUERIES.record_alike, place | new).rowcount == len(group.items)
-            and self.tx.execute(_QUERIES.move, place | onward).rowcount == len(group.items)
-        )
-
-    def _counting(self, group: Completed) -> list[Report]:
-        """Those that count, each once; the others are superseded."""
-        place = {"job": self.sequence, "step": group.step, "epoch": group.epoch, "items": rows.dump(group.items)}
-        standing = {row["id"] for row in self.tx.execute(_QUERIES.standing_alike, place)}
-        counting = []
-        for report in group.reports():
-            if report.ref.item in standing:
-                standing.remove(report.ref.item)
-                counting.append(report)
-            else:
-                self.superseded.append(report.ref)
-        return counting
 
     def _row(self, report: Report, failure: Failure) -> tuple[str | float | None, ...]:
         ref = report.ref
@@ -218,13 +229,13 @@ class _Batch:
             Outcome.FAILED.value,
             report.label,
             report.result_json,
-            self.run,
+            self.told.run_number,
             report.start_time,
             report.end_time,
             report.folder,
             rows.to_json(failure),
             self.tx.revision,
-            self.sequence,
+            self.told.sequence,
             ref.item,
             ref.step,
             ref.epoch,
@@ -232,7 +243,7 @@ class _Batch:
 
     def _give(self, report: Report) -> None:
         """What the task gave, besides the chunks that came before."""
-        shape = self.definition.steps[report.ref.step]
+        shape = self.told.definition.steps[report.ref.step]
         if shape.enumerates:
             self._end_enumeration(report)
         elif shape.feeds is not None and (report.children or report.ref.epoch > 0):
@@ -253,17 +264,17 @@ class _Batch:
 
     def _children_of(self, report: Report) -> int | None:
         """How many there are now; None when no step follows that counts them."""
-        first = self.definition.line_of_children(report.ref.step)
+        first = self.told.definition.line_of_children(report.ref.step)
         if first is None:
             return None
-        return children.counted(self.tx, self.sequence, first) + self.deltas.total[first.position]
+        return children.counted(self.tx, self.told.sequence, first) + self.deltas.total[first.position]
 
     def _expand(self, report: Report) -> None:
         enumeration = report.enumeration or round(report.start_time * 1_000_000)
         children.store(
             self.tx,
-            self.sequence,
-            self.definition,
+            self.told.sequence,
+            self.told.definition,
             report.ref,
             enumeration,
             0,
@@ -275,23 +286,26 @@ class _Batch:
             self._drop_missing(report, enumeration)
 
     def _drop_missing(self, report: Report, enumeration: int) -> None:
-        children.drop_missing(self.tx, self.sequence, self.definition, report.ref, enumeration, self.now, self.deltas)
+        children.drop_missing(
+            self.tx, self.told.sequence, self.told.definition, report.ref, enumeration, self.now, self.deltas
+        )
 
     def _fail(self, report: Report, key: str, attempts_used: int) -> None:
         ref = report.ref
         failure = report.failure or Failure("unknown", "", "It failed without saying why.")
         self._insert_attempt(report, key, attempts_used, failure)
-        policy = self.definition.steps[ref.step].retry
+        policy = self.told.definition.steps[ref.step].retry
         due = retry.after_failure(policy, attempts_used, failure, self.now, self.jitter(ref))
         if due is None:
             self._give_up(report, attempts_used, failure)
             return
-        self.tx.execute(_QUERIES.retry, (due, attempts_used, self.sequence, ref.item))
+        self.next_due = due if self.next_due is None else min(due, self.next_due)
+        self.tx.execute(_QUERIES.retry, (due, attempts_used, self.told.sequence, ref.item))
         self.deltas.retrying[ref.step] += 1
 
     def _lose(self, report: Report, key: str, attempts_used: int, lost: int) -> None:
         if lost < retry.LOST_LIMIT:
-            self.tx.execute(_QUERIES.lose, (lost, self.sequence, report.ref.item))
+            self.tx.execute(_QUERIES.lose, (lost, self.told.sequence, report.ref.item))
             return
         how = report.failure or Failure(
             retry.LOST_WORKER, "", "", remedy="See the job's log for what ended the worker."
@@ -305,13 +319,13 @@ class _Batch:
         ref, times = report.ref, (report.start_time, report.end_time)
         self.tx.execute(
             _QUERIES.insert_attempt,
-            (self.sequence, ref.step, ref.item, key, number, self.run, *times, rows.to_json(failure)),
+            (self.told.sequence, ref.step, ref.item, key, number, self.told.run_number, *times, rows.to_json(failure)),
         )
 
     def _give_up(self, report: Report, attempts_used: int, failure: Failure) -> None:
         ref = report.ref
         self.tx.execute(_QUERIES.record, self._row(report, failure))
-        self.tx.execute(_QUERIES.give_up, (report.label, attempts_used, self.sequence, ref.item))
+        self.tx.execute(_QUERIES.give_up, (report.label, attempts_used, self.told.sequence, ref.item))
         self.deltas.records[ref.step, Outcome.FAILED, report.label] += 1
         self.ended.append((ref.step, (ref.item,)))
         if ref.item == ROOT:

@@ -25,6 +25,11 @@ def get(db: sqlite3.Connection, job_id: str, number: int) -> Run | None:
     return None if row is None else rows.run(row)
 
 
+def open_among(db: sqlite3.Connection, told: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of these runs that are open; each is (sequence of its job, number)."""
+    return {(job, number) for job, number in db.execute(_QUERIES.open_among, (rows.dump(told),))}
+
+
 def open_runs(db: sqlite3.Connection) -> list[Run]:
     """Runs not yet closed: a process may live for each."""
     return [rows.run(row) for row in db.execute(_QUERIES.open).fetchall()]

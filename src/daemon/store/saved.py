@@ -18,9 +18,9 @@ def put(tx: Transaction, job_id: str, ref: TaskRef, state_json: str) -> bool:
     return tx.execute(_QUERIES.put, values).rowcount == 1
 
 
-def any_of(db: sqlite3.Connection, sequence: int) -> bool:
-    """Whether the job keeps any: most never do, and need not look for them task by task."""
-    return bool(db.execute(_QUERIES.any_of, (sequence,)).fetchone()[0])
+def any_of(db: sqlite3.Connection, sequences: Sequence[int]) -> list[int]:
+    """The jobs of these that keep any: most never do, and need not look for them task by task."""
+    return [row[0] for row in db.execute(_QUERIES.any_of, (rows.dump(sequences),))]
 
 
 def states(db: sqlite3.Connection, sequence: int, step: int, items: Sequence[int]) -> dict[int, str]:

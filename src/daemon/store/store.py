@@ -5,20 +5,23 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from milepost.common.edges import edge
 from milepost.core.errors import Code, MilepostError
 from milepost.daemon.store import failures
-from milepost.daemon.store.connection import StoreConnection, commit, configure_writer, open_reader, open_writer
+from milepost.daemon.store.connection import StoreConnection, configure_writer, open_reader, open_writer
+from milepost.daemon.store.group_commit import Commit as Commit
+from milepost.daemon.store.group_commit import Result, Write, commit_together
+from milepost.daemon.store.group_commit import Transaction as Transaction
 from milepost.daemon.store.migrate import check, migrate
 from milepost.daemon.store.queries import load
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 FILE_NAME = "store.db"
 READERS = 3
@@ -27,65 +30,6 @@ CHECKPOINT_SIZE = 16 * 1024 * 1024
 
 _QUERIES = load("store")
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What one commit changed: its revision, and the ids of the jobs that were touched in it."""
-
-    revision: int
-    job_ids: frozenset[str]
-
-
-class Transaction:
-    """What a function given to `Store.write` works with: a part of the commit with number `revision`."""
-
-    def __init__(self, connection: sqlite3.Connection, revision: int) -> None:
-        self.connection = connection
-        self.revision = revision
-        self.touched: set[str] = set()
-
-    def touch(self, job_id: str, *, active: float = 0.0) -> None:
-        """Stamps the job with this commit's revision; those who listen are told. `active`: also with this time."""
-        if active or job_id not in self.touched:
-            self.connection.execute(_QUERIES.touch, (self.revision, active, job_id))
-            self.touched.add(job_id)
-
-    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
-        return self.connection.execute(sql, parameters)  # Any: whatever SQLite stores
-
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> sqlite3.Cursor:
-        return self.connection.executemany(sql, rows)
-
-
-@dataclass
-class _Write(Generic[T]):
-    """A function that waits for the next commit, and who waits for it."""
-
-    function: Callable[[Transaction], T]
-    answer: asyncio.Future[T]
-
-    def resolve(self, result: "_Result") -> None:
-        if self.answer.done():  # its caller was cancelled; the commit stands
-            return
-        if result.error is not None:
-            self.answer.set_exception(result.error)
-        else:
-            self.answer.set_result(result.value)
-
-
-@dataclass
-class _Result:
-    value: Any = None  # Any: of the function's own type
-    error: Exception | None = None
-
-
-@dataclass
-class _Batch:
-    """What became of the functions that went into one commit. `commit` is None when they changed nothing."""
-
-    results: list[_Result] = field(default_factory=list)
-    commit: Commit | None = None
 
 
 class Store:
@@ -98,7 +42,7 @@ class Store:
         self._writer = writer
         self._readers: list[StoreConnection] = []
         self._idle_readers: asyncio.LifoQueue[StoreConnection] = asyncio.LifoQueue()
-        self._queue: list[_Write[Any]] = []
+        self._queue: list[Write[Any]] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._failure: BaseException | None = None
@@ -180,8 +124,19 @@ class Store:
         it has happened, and it can be tried again as soon as the cause is mended. The exception is a store that has
         failed (`failure`): what of the commit has reached the disk is known when it has been opened anew.
         """
+        return await self._write(lambda tx, _: [function(tx)], None)
+
+    async def write_together(self, function: Callable[[Transaction, Sequence[A]], Sequence[T]], argument: A) -> T:
+        """As `write`, for what many ask for at a time: the function is called once for all of them in one commit.
+
+        It gets the arguments in the order in which they came, where the first of them stands, and returns an answer for
+        each. When it raises, nothing of that call has happened, and it is called for each argument alone.
+        """
+        return await self._write(function, argument)
+
+    async def _write(self, function: Callable[[Transaction, Sequence[A]], Sequence[T]], argument: A) -> T:
         self._refuse_when_closing()
-        write: _Write[T] = _Write(function, asyncio.get_running_loop().create_future())
+        write: Write[T] = Write(function, argument, asyncio.get_running_loop().create_future())
         self._queue.append(write)
         self._wake.set()
         return await write.answer
@@ -226,16 +181,16 @@ class Store:
         finally:
             self._closing = True
             for write in self._queue:
-                write.resolve(_Result(error=failures.explain(RuntimeError("its writer has ended"), self.path)))
+                write.resolve(Result(error=failures.explain(RuntimeError("its writer has ended"), self.path)))
 
-    async def _commit(self, batch: Sequence[_Write[Any]]) -> None:
+    async def _commit(self, batch: Sequence[Write[Any]]) -> None:
         revision = self.revision + 1
         try:
-            done = await self._writer.run(lambda connection: commit_batch(connection, revision, batch))
+            done = await self._writer.run(lambda connection: commit_together(connection, revision, batch))
         except BaseException as error:
             self._fail_if_final(error)
             for write in batch:
-                write.resolve(_Result(error=failures.explain(error, self.path)))
+                write.resolve(Result(error=failures.explain(error, self.path)))
             if isinstance(error, sqlite3.Error):
                 return
             raise
@@ -269,50 +224,6 @@ class Store:
             with suppress(OSError):
                 suspicion(self.path).touch(0o600)
             self._on_failure()
-
-
-def commit_batch(connection: sqlite3.Connection, revision: int, batch: Sequence[_Write[Any]]) -> _Batch:
-    """One transaction around all functions, each in a savepoint of its own. Raises sqlite3.Error: nothing happened."""
-    done = _Batch()
-    changes = connection.total_changes
-    touched: set[str] = set()
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for write in batch:
-            transaction = Transaction(connection, revision)
-            result = _run_in_savepoint(connection, write.function, transaction)
-            if result.error is None:
-                touched |= transaction.touched
-            done.results.append(result)
-        if connection.total_changes == changes:
-            connection.execute("ROLLBACK")
-            return done
-        connection.execute(_QUERIES.set_revision, (revision,))
-        commit(connection)
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    done.commit = Commit(revision, frozenset(touched))
-    return done
-
-
-def _run_in_savepoint(
-    connection: sqlite3.Connection, function: Callable[[Transaction], T], transaction: Transaction
-) -> _Result:
-    connection.execute("SAVEPOINT write")
-    try:
-        value = function(transaction)
-    except Exception as error:
-        if failures.is_of_storage(error):
-            raise
-        if not connection.in_transaction:
-            raise sqlite3.OperationalError("the transaction was ended from within") from error
-        connection.execute("ROLLBACK TO write")
-        connection.execute("RELEASE write")
-        return _Result(error=error)
-    connection.execute("RELEASE write")
-    return _Result(value)
 
 
 def _run_in_snapshot(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:

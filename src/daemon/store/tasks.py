@@ -27,7 +27,7 @@ def pending(
     place = {"job": sequence, "step": step, "after": after_item, "limit": limit}
     found = _PENDING.decode(db.execute(_QUERIES.pending, place).fetchone()[0])
     earlier = definition.steps_before(step)
-    if not found or not (earlier or saved.any_of(db, sequence)):
+    if not found or not (earlier or saved.any_of(db, [sequence])):
         return found
     items = [task.item for task in found]
     previous = _results_before(db, sequence, earlier, items)

@@ -10,6 +10,11 @@ INSERT INTO run (
 -- name: get
 SELECT job.id AS job_id, run.* FROM run JOIN job ON job.sequence = run.job WHERE job.id = ? AND number = ?;
 
+-- name: open_among
+-- `runs`: an array of [job, number].
+SELECT job, number FROM run
+WHERE (job, number) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?)) AND end IS NULL;
+
 -- name: open
 SELECT job.id AS job_id, run.* FROM run JOIN job ON job.sequence = run.job WHERE run.end IS NULL ORDER BY job.sequence;
 

@@ -5,7 +5,7 @@ WHERE job = :job AND id = :item AND step = :step AND epoch = :epoch AND state = 
 ON CONFLICT (job, step, item) DO UPDATE SET state_json = excluded.state_json;
 
 -- name: any_of
-SELECT EXISTS (SELECT 1 FROM saved WHERE job = ?);
+SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM saved WHERE job = value);
 
 -- name: states
 SELECT item, state_json FROM saved
