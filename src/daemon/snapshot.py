@@ -1,4 +1,8 @@
-"""A job as clients see it: its row, what is known of its run beside the store, and what a person may do with it now."""
+"""A job as clients see it: its row, what is known of its run beside the store, and what a person may do with it now.
+
+A document is put together from the bytes of its parts, each a `Job` with a few fields set: joined, they are one. What
+stays as it is, of a job that is told at each of its changes, is so encoded once.
+"""
 
 import asyncio
 import json
@@ -6,22 +10,23 @@ import logging
 import shlex
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from milepost.common.filter import FilterSubject, Node
 from milepost.common.wire import job as wire
-from milepost.common.wire.enums import FINDING_KINDS, JOB_STATES, RUNNER_LOST_POLICIES
+from milepost.common.wire.enums import JOB_STATES, RUNNER_LOST_POLICIES
 from milepost.common.wire.times import duration, timestamp
 from milepost.core import progress
-from milepost.core.actions import actions
+from milepost.core.actions import Action, actions
 from milepost.core.definition import Gives, PipelineDefinition, Takes, from_json
-from milepost.core.findings import does_not_get_on
+from milepost.core.findings import Finding, does_not_get_on
 from milepost.core.lifecycle import Circumstances
-from milepost.core.model import Job, JobState, StepCounts
+from milepost.core.model import FindingKind, Job, JobState, StepCounts
 from milepost.core.progress import Counts, Span
 from milepost.daemon.circumstances import key_holder, pause_file
 from milepost.daemon.live import Live, RunningTask
@@ -30,8 +35,8 @@ from milepost.daemon.store.filters import Clause
 from milepost.daemon.vigil import Vigil
 from milepost.v1 import job_pb2 as pb
 
-_FINDING_KINDS = {number: kind for kind, number in FINDING_KINDS.items()}
-
+#: Parts of a kind that are kept as encoded.
+KEPT_PARTS = 1000
 #: Documents that are built before the loop gets a turn.
 BURST = 5
 
@@ -57,12 +62,50 @@ class Surroundings:
         return Circumstances(self.key_holders.get(job_id), self.pause_file)
 
 
+@dataclass(frozen=True)
+class Document:
+    """`encoded`: a `Job`. The rest is what filters and the queue ask of it."""
+
+    job: Job
+    place: int
+    counts: Counts
+    findings: Sequence[Finding]
+    encoded: bytes
+
+    def message(self) -> pb.Job:
+        return pb.Job.FromString(self.encoded)
+
+    def subject(self) -> FilterSubject:
+        return subject(self.job, self.counts, {finding.kind for finding in self.findings})
+
+
+def subject(job: Job, counts: Counts, findings: Collection[FindingKind]) -> FilterSubject:
+    """What a filter sees of the job."""
+    return FilterSubject(
+        id=job.id,
+        name=job.name,
+        state=job.state,
+        pipeline=job.pipeline,
+        queue=job.queue,
+        labels=job.labels,
+        create_time=job.create_time,
+        activity_time=job.activity_time,
+        priority=job.priority,
+        total=counts.total,
+        succeeded=counts.succeeded,
+        failed=counts.failed,
+        skipped=counts.skipped,
+        findings=frozenset(findings),
+    )
+
+
 class Snapshots:
     """Builds documents. `live`: what is in flight of a job; `folder`: the state folder."""
 
     def __init__(self, folder: Path, live: Callable[[str], Live], vigil: Vigil) -> None:
         self._folder = folder
         self._live = live
+        self._lasting = _Lasting()
         #: Jobs whose last document could not be built, so that each is logged once.
         self._broken: set[str] = set()
         self._vigil = vigil
@@ -82,7 +125,7 @@ class Snapshots:
             pause_file=pause_file(self._folder),
         )
 
-    async def build(self, found: Sequence[Job], around: Surroundings) -> list[pb.Job | None]:
+    async def build(self, found: Sequence[Job], around: Surroundings) -> list[Document | None]:
         """One document a job, in the same order; the loop gets turns in between.
 
         None for one that cannot be built: nobody is to miss the other jobs for it.
@@ -94,7 +137,7 @@ class Snapshots:
             documents.append(self._build_or_tell(job, around))
         return documents
 
-    def _build_or_tell(self, job: Job, around: Surroundings) -> pb.Job | None:
+    def _build_or_tell(self, job: Job, around: Surroundings) -> Document | None:
         try:
             document = self.document(job, around)
         except Exception:
@@ -105,78 +148,58 @@ class Snapshots:
         self._broken.discard(job.id)
         return document
 
-    def document(self, job: Job, around: Surroundings) -> pb.Job:
+    def document(self, job: Job, around: Surroundings) -> Document:
         live, now = self._live(job.id), time.time()
-        document = _document(job, live, around, f"{self._folder}/jobs/{job.id}", now)
         definition = from_json(job.definition_json)
         found = self._vigil.findings(job, definition)
         noticed = found if live.unrecorded is None else (*found, live.unrecorded)
-        document.findings.extend(wire.finding(finding) for finding in noticed)
         offered = actions(job, definition, around.circumstances(job.id), stalled=does_not_get_on(found))
-        document.actions.extend(wire.action(action) for action in offered)
-        return document
-
-
-def subject(job: Job, document: pb.Job) -> FilterSubject:
-    """What a filter sees of the job; `document` is its own."""
-    counts = document.counts
-    return FilterSubject(
-        id=job.id,
-        name=job.name,
-        state=job.state,
-        pipeline=job.pipeline,
-        queue=job.queue,
-        labels=job.labels,
-        create_time=job.create_time,
-        activity_time=job.activity_time,
-        priority=job.priority,
-        total=counts.total,
-        succeeded=counts.succeeded,
-        failed=counts.failed,
-        skipped=counts.skipped,
-        findings=frozenset(_FINDING_KINDS[finding.kind] for finding in document.findings),
-    )
-
-
-def _document(job: Job, live: Live, around: Surroundings, folder: str, now: float) -> pb.Job:
-    definition = from_json(job.definition_json)
-    counts = progress.step_counts(definition, job.steps, live.in_flight)
-    rates = [progress.rate(live.samples.get(step.position, ()), now) for step in job.steps]
-    spans = _run_spans(job, around, now)
-    document = pb.Job(
-        queue_position=around.places.get(job.id, 0),
-        counts=wire.counts(progress.job_counts(definition, counts)),
-        outcomes=wire.outcomes(progress.job_outcomes(definition, job.steps)),
-        progress=_job_progress(job, definition, counts, rates, around.run_starts.get(job.id), now),
-        steps=[
-            _step(step, shape.takes, shape.gives, count, rate, _elapsed(step, spans, now))
-            for step, shape, count, rate in zip(job.steps, definition.steps, counts, rates, strict=True)
-        ],
-        activity_time=timestamp(job.activity_time),
-        folder=folder,
-        parameters_json=job.parameters_json,
-        in_flight=[_in_flight(task, definition.steps[task.step].name) for task in live.tasks],
-        revision=job.revision,
-        command=definition.command,
-    )
-    document.MergeFrom(_lasting(replace(job, **_NOT_LASTING)))
-    return document
+        steps = progress.step_counts(definition, job.steps, live.in_flight)
+        counts, place = progress.job_counts(definition, steps), around.places.get(job.id, 0)
+        changing = pb.Job(
+            queue_position=place,
+            counts=wire.counts(counts),
+            outcomes=wire.outcomes(progress.job_outcomes(definition, job.steps)),
+            activity_time=timestamp(job.activity_time),
+            folder=f"{self._folder}/jobs/{job.id}",
+            parameters_json=job.parameters_json,
+            revision=job.revision,
+            command=definition.command,
+            findings=[wire.finding(finding) for finding in noticed],
+        )
+        parts = (
+            self._lasting.encoded(job),
+            changing.SerializeToString(),
+            *_progress(job, definition, steps, live, around, now),
+            *(_in_flight(task, definition.steps[task.step].name) for task in live.tasks),
+            *map(_action, offered),
+        )
+        return Document(job, place, counts, noticed, b"".join(parts))
 
 
 #: What changes with each task, and what may be large.
-_NOT_LASTING: Mapping[str, Any] = {  # Any: a field's own type
-    "revision": 0,
-    "activity_time": 0.0,
-    "steps": (),
-    "definition_json": "",
-    "parameters_json": "",
-    "environment": {},
-}
+_NOT_LASTING = {"revision", "activity_time", "steps", "definition_json", "parameters_json", "environment"}
+_lasting_values = attrgetter(*(name for name in Job.__dataclass_fields__ if name not in _NOT_LASTING))
 
 
-@lru_cache(maxsize=1000)
+class _Lasting:
+    """What documents have from the other fields of their rows, as last encoded."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[object, bytes]] = OrderedDict()
+
+    def encoded(self, job: Job) -> bytes:
+        values = _lasting_values(job)
+        kept = self._kept.pop(job.id, None)
+        if kept is None or kept[0] != values:
+            kept = values, _lasting(job).SerializeToString()
+            if len(self._kept) >= KEPT_PARTS:
+                self._kept.popitem(last=False)
+        self._kept[job.id] = kept
+        return kept[1]
+
+
 def _lasting(job: Job) -> pb.Job:
-    """What a document has from the other fields of its row; kept, because a running job is told at each change."""
     return pb.Job(
         id=job.id,
         name=job.name,
@@ -204,6 +227,18 @@ def _lasting(job: Job) -> pb.Job:
         retry_count=job.retry_count,
         next_retry_time=timestamp(job.next_retry_time),
     )
+
+
+def _progress(
+    job: Job, definition: PipelineDefinition, counts: Sequence[Counts], live: Live, around: Surroundings, now: float
+) -> Iterator[bytes]:
+    """Of the job, and of its steps."""
+    rates = [progress.rate(live.samples.get(step.position, ()), now) for step in job.steps]
+    spans = _run_spans(job, around, now)
+    whole = _job_progress(job, definition, counts, rates, around.run_starts.get(job.id), now)
+    yield pb.Job(progress=whole).SerializeToString()
+    for step, shape, count, rate in zip(job.steps, definition.steps, counts, rates, strict=True):
+        yield _step(step, shape.takes, shape.gives, count, rate, _elapsed(step, spans, now))
 
 
 def _job_progress(
@@ -265,11 +300,10 @@ def _elapsed(step: StepCounts, spans: Sequence[Span], now: float) -> float | Non
     return progress.seconds_at_work(Span(step.start_time, step.end_time or now), spans)
 
 
-@lru_cache(maxsize=1000)
-def _step(step: StepCounts, takes: Takes, gives: Gives, counts: Counts, rate: float, elapsed: float | None) -> pb.Step:
-    """Kept, because of the steps of a running job most stay as they are."""
+@lru_cache(maxsize=KEPT_PARTS)
+def _step(step: StepCounts, takes: Takes, gives: Gives, counts: Counts, rate: float, elapsed: float | None) -> bytes:
     seconds_left = progress.eta(counts, rate)
-    return pb.Step(
+    message = pb.Step(
         name=step.name,
         position=step.position,
         counts=wire.counts(counts),
@@ -282,6 +316,7 @@ def _step(step: StepCounts, takes: Takes, gives: Gives, counts: Counts, rate: fl
         takes=takes,
         gives=gives,
     )
+    return pb.Job(steps=[message]).SerializeToString()
 
 
 def _source_text(source_json: str) -> str:
@@ -293,12 +328,18 @@ def _source_text(source_json: str) -> str:
     return f"{where}:{source['name']}" if source.get("name") else str(where)
 
 
-@lru_cache(maxsize=1000)
-def _in_flight(task: RunningTask, step: str) -> pb.InFlightTask:
-    return pb.InFlightTask(
+@lru_cache(maxsize=KEPT_PARTS)
+def _in_flight(task: RunningTask, step: str) -> bytes:
+    message = pb.InFlightTask(
         step=step,
         item_key=task.key,
         item_id=task.item,
         attempt=task.attempt,
         start_time=timestamp(task.start_time),
     )
+    return pb.Job(in_flight=[message]).SerializeToString()
+
+
+@lru_cache(maxsize=KEPT_PARTS)
+def _action(offered: Action) -> bytes:
+    return pb.Job(actions=[wire.action(offered)]).SerializeToString()

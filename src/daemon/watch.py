@@ -21,11 +21,10 @@ from milepost.common.filter import EVERYTHING, FilterSubject, Node, matches, par
 from milepost.core.errors import Code, MilepostError
 from milepost.core.lifecycle import Circumstances
 from milepost.core.model import ACTIVE_STATES, Job, JobState
-from milepost.daemon.snapshot import Snapshots, Surroundings, subject
+from milepost.daemon.snapshot import Document, Snapshots, Surroundings
 from milepost.daemon.store import jobs, queue
 from milepost.daemon.store.filters import Clause
 from milepost.daemon.store.store import Commit, Store
-from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 
 #: Seconds between two frames at least; the first change after a quiet time is sent at once.
@@ -46,6 +45,8 @@ TOLD_PLACES = 100
 
 logger = logging.getLogger(__name__)
 
+#: Of a field whose value has a length: its number, and wire type 2.
+_JOBS_TAG = bytes([pb.WatchJobsResponse.JOBS_FIELD_NUMBER << 3 | 2])
 _TOKEN = re.compile(r"([0-9a-f-]{1,64}):([0-9]{1,18})")
 
 
@@ -238,11 +239,7 @@ class Hub:
     async def _encode(self, found: Sequence[Job], around: Surroundings) -> dict[str, Update]:
         """Without those that cannot be built."""
         documents = await self._snapshots.build(found, around)
-        return {
-            job.id: _update(job, document, around)
-            for job, document in zip(found, documents, strict=True)
-            if document is not None
-        }
+        return {document.job.id: _update(document, around) for document in documents if document is not None}
 
     # --- watching ---
 
@@ -368,16 +365,30 @@ class _Cache:
             self._bytes -= _size(self._updates.pop(job_id))
 
 
-def _update(job: Job, document: job_pb2.Job, around: Surroundings) -> Update:
+def _update(document: Document, around: Surroundings) -> Update:
+    job = document.job
     return Update(
         job_id=job.id,
         revision=job.revision,
         time=time.time(),
-        subject=subject(job, document),
-        place=document.queue_position,
+        subject=document.subject(),
+        place=document.place,
         circumstances=around.circumstances(job.id),
-        encoded=pb.WatchJobsResponse(jobs=[document]).SerializeToString(),
+        encoded=_response_with(document.encoded),
     )
+
+
+def _response_with(job: bytes) -> bytes:
+    """A WatchJobsResponse with this encoded job: its field's tag, the job's length, the job.
+
+    https://protobuf.dev/programming-guides/encoding/
+    """
+    length, prefix = len(job), bytearray(_JOBS_TAG)
+    while length > 127:
+        prefix.append(length & 127 | 128)
+        length >>= 7
+    prefix.append(length)
+    return bytes(prefix) + job
 
 
 def _size(update: Update | None) -> int:

@@ -170,7 +170,7 @@ async def test_reason_stop_and_input_are_shown(daemon: InProcessDaemon) -> None:
             StepCounts(n, name, 0, True, 0, 0, 0) for n, name in enumerate(("rows", "fetch", "score", "report"))
         ),
     )
-    document = daemon.snapshots.document(job, _NOTHING_ELSE)
+    document = daemon.snapshots.document(job, _NOTHING_ELSE).message()
     assert (document.reason.code, document.reason.remedy) == ("PAUSED_BY_REQUEST", "Resume it.")
     assert (document.stop.target, document.stop.force, document.stop.by) == (job_pb2.JOB_STATE_PAUSED, True, "ada")
     assert (document.input.name, document.input.size_bytes) == ("a.csv", 12)

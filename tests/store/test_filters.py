@@ -30,6 +30,7 @@ from milepost.common.filter.tree import (
 from milepost.core import progress
 from milepost.core.definition import Executor, Gives, PipelineDefinition, StepDefinition, Takes, lines_for, to_json
 from milepost.core.model import FindingKind, Job, JobState, Reason
+from milepost.daemon.snapshot import subject
 from milepost.daemon.store import filters, jobs
 from milepost.daemon.store.store import Store, Transaction
 
@@ -129,25 +130,10 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-def subject(job: Job, described: Described) -> FilterSubject:
+def subject_of(job: Job, described: Described) -> FilterSubject:
     definition = described.definition
     counts = progress.job_counts(definition, progress.step_counts(definition, job.steps, {}))
-    return FilterSubject(
-        id=job.id,
-        name=job.name,
-        state=job.state,
-        pipeline=job.pipeline,
-        queue=job.queue,
-        labels=job.labels,
-        create_time=job.create_time,
-        activity_time=job.activity_time,
-        priority=job.priority,
-        total=counts.total,
-        succeeded=counts.succeeded,
-        failed=counts.failed,
-        skipped=counts.skipped,
-        findings=described.findings,
-    )
+    return subject(job, counts, described.findings)
 
 
 #: What a filter may look at.
@@ -190,7 +176,7 @@ async def test_sql_and_one_pass_choose_what_the_predicate_chooses(
 
     ids = await store.write(store_all)
     stored = {job.id: job for job in await store.read(lambda db: jobs.by_ids(db, ids))}
-    subjects = [subject(stored[job_id], one) for job_id, one in zip(ids, described, strict=True)]
+    subjects = [subject_of(stored[job_id], one) for job_id, one in zip(ids, described, strict=True)]
     noticed = {
         kind: [job_id for job_id, one in zip(ids, described, strict=True) if kind in one.findings]
         for kind in FindingKind

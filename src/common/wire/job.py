@@ -1,7 +1,6 @@
 """The parts of a job as messages."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 from milepost.common.wire.enums import COMMANDS, FINDING_KINDS, JOB_STATES, OUTCOMES
 from milepost.common.wire.times import timestamp
@@ -46,9 +45,7 @@ def outcomes(labels: Iterable[LabelCount]) -> list[pb.OutcomeCount]:
     return [pb.OutcomeCount(outcome=OUTCOMES[entry.outcome], label=entry.label, count=entry.count) for entry in labels]
 
 
-@lru_cache(maxsize=1000)
 def action(value: Action) -> pb.Action:
-    """The same message for all who ask: to be copied into a document. Most actions of a job stay as they are."""
     return pb.Action(
         command=COMMANDS[value.command],
         allowed=value.allowed,

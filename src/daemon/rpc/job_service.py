@@ -93,7 +93,8 @@ class JobService(JobServiceServicer):
 
             found, around = await self._store.read(read)
             documents = await self._parts.snapshots.build(found, around)
-            return [(job.sequence, document) for job, document in zip(found, documents, strict=True)]
+            messages = [document.message() if document is not None else None for document in documents]
+            return [(job.sequence, message) for job, message in zip(found, messages, strict=True)]
 
         listed, last = await collect(fetch, tokens.position(request.page_token), page_size(request.page_size))
         total = await self._store.read(lambda db: jobs.count(db, clause.sql, clause.arguments))
@@ -119,7 +120,7 @@ class JobService(JobServiceServicer):
         await asyncio.sleep(0)  # the runner is told now, and the rest is done while it answers
         job, around = await self._find(controlled.job_id)
         holding = await self._parts.dispatch.wait_holding(controlled.job_id, controlled.revision, HOLDING_TIMEOUT)
-        document = self._parts.snapshots.document(job, around)
+        document = self._parts.snapshots.document(job, around).message()
         return pb.PauseJobResponse(job=document, message=_pause_message(document, controlled), holding=holding)
 
     async def ResumeJob(self, request: pb.ResumeJobRequest, context: Context) -> pb.ResumeJobResponse:
@@ -310,7 +311,7 @@ class JobService(JobServiceServicer):
         return job, from_json(job.definition_json)
 
     async def _document(self, reference: str) -> job_pb2.Job:
-        return self._parts.snapshots.document(*await self._find(reference))
+        return self._parts.snapshots.document(*await self._find(reference)).message()
 
     async def _find(self, reference: str) -> tuple[Job, Surroundings]:
         def read(db: sqlite3.Connection) -> tuple[Job, Surroundings]:
