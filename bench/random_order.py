@@ -17,7 +17,8 @@ from milepost.core.definition import Gives
 from milepost.core.model import Child, TaskRef
 from milepost.daemon.store import children, jobs, reports
 from milepost.daemon.store.connection import configure_writer
-from milepost.daemon.store.store import CHECKPOINT_SIZE, Store, Transaction, checkpoint
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import CHECKPOINT_SIZE, Store, checkpoint
 from tests.support import factories
 
 ITEMS = 1_000_000

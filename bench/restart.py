@@ -14,7 +14,8 @@ from bench.table import Row, at_most
 from milepost.common.client import Client, is_listening
 from milepost.core.model import Child, JobState, TaskRef
 from milepost.daemon.store import children, jobs, reports
-from milepost.daemon.store.store import FILE_NAME, Store, Transaction
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import FILE_NAME, Store
 from milepost.v1 import daemon_service_pb2
 from tests.support import factories
 from tests.support.daemon import RealDaemon, daemon_to_be, real_daemon

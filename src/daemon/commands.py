@@ -16,7 +16,8 @@ from milepost.core.queueing import Limits
 from milepost.core.transitions import Effect
 from milepost.daemon.circumstances import PAUSE_FILE, circumstances
 from milepost.daemon.store import events, jobs, operations, queue, requests
-from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import Store
 
 
 @dataclass(frozen=True)

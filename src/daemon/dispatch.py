@@ -23,7 +23,8 @@ from milepost.daemon.feed import Feed
 from milepost.daemon.live import IDLE, Live
 from milepost.daemon.session import Send, Session, desired_of
 from milepost.daemon.store import events, jobs, runs, tasks
-from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import Store
 from milepost.v1 import runner_service_pb2 as pb
 
 HELLO_TIMEOUT = 10.0

@@ -28,7 +28,8 @@ from milepost.daemon.inputs import verify_input
 from milepost.daemon.records import take_in_spool
 from milepost.daemon.runners import Runners
 from milepost.daemon.store import events, jobs, operations, queue, runs, tasks
-from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import Store
 from milepost.daemon.vigil import Vigil
 
 #: Longest time between two looks: a sentinel file is seen within 2 s (J14).

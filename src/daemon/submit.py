@@ -30,7 +30,8 @@ from milepost.daemon.describe import Surroundings, describe
 from milepost.daemon.inputs import verify_input
 from milepost.daemon.sdk_copy import sync_folder
 from milepost.daemon.store import events, jobs, queue, requests
-from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import Store
 
 __all__ = ["CommandLine", "Submission", "Submit", "Submitted", "remove_orphan_folders", "verify_input"]
 

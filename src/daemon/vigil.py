@@ -19,7 +19,8 @@ from milepost.core.findings import Evidence, ExecutingTask, Finding, Patience
 from milepost.core.model import ACTIVE_STATES, Event, FindingKind, Job, Reason, Run
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import durations, events
-from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import Store
 
 #: Seconds until it is looked up again how long tasks of a step take.
 LEARNED_AGAIN = 60.0

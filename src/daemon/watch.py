@@ -24,7 +24,8 @@ from milepost.core.model import ACTIVE_STATES, Job, JobState
 from milepost.daemon.snapshot import Document, Snapshots, Surroundings
 from milepost.daemon.store import jobs, queue
 from milepost.daemon.store.filters import Clause
-from milepost.daemon.store.store import Commit, Store
+from milepost.daemon.store.group_commit import Commit
+from milepost.daemon.store.store import Store
 from milepost.v1 import job_service_pb2 as pb
 
 #: Seconds between two frames at least; the first change after a quiet time is sent at once.

@@ -12,7 +12,7 @@ from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Job, JobState
 from milepost.daemon.live import Live
 from milepost.daemon.store import jobs
-from milepost.daemon.store.store import Transaction
+from milepost.daemon.store.group_commit import Transaction
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories

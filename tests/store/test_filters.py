@@ -32,7 +32,8 @@ from milepost.core.definition import Executor, Gives, PipelineDefinition, StepDe
 from milepost.core.model import FindingKind, Job, JobState, Reason
 from milepost.daemon.snapshot import subject
 from milepost.daemon.store import filters, jobs
-from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import Store
 
 NOW = 1_800_000_000.0
 TEXTS = st.text(alphabet="aAbÉé%_'\"\\ -", max_size=3)

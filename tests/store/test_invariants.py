@@ -16,7 +16,7 @@ from milepost.core.definition import Gives, RetryPolicy, Takes
 from milepost.core.grid import CellState, line_cells
 from milepost.core.model import Child, Outcome, Report, ReportKind, TaskRef
 from milepost.daemon.store import children, grid, items, jobs, migrate, operations, reports, tasks
-from milepost.daemon.store.store import Transaction
+from milepost.daemon.store.group_commit import Transaction
 from tests.support import factories
 
 JOB = "j-aaaaaaaa"

@@ -9,7 +9,8 @@ from milepost.core.definition import Gives
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import InputFile, Job, JobState, Reason, RunEnd, RunnerLostPolicy, StepCounts, Stop
 from milepost.daemon.store import events, jobs, requests, runs
-from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.store import Store
 from tests.support import factories
 
 CREATORS = factories.creators()

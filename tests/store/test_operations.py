@@ -9,9 +9,10 @@ from milepost.core.definition import Takes
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ItemState, Outcome, ReportKind, TaskRef
 from milepost.daemon.store import items, jobs, operations, tasks
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.items import Item, Restriction
 from milepost.daemon.store.operations import Operation, Retry, Rewind
-from milepost.daemon.store.store import Store, Transaction
+from milepost.daemon.store.store import Store
 from tests.store.test_reports import JOB, Bench, bench_with
 from tests.support import factories
 from tests.support.factories import NOW, failed, report, succeeded

@@ -13,7 +13,8 @@ import pytest
 
 from milepost.core.errors import Code, MilepostError
 from milepost.daemon.store import migrate
-from milepost.daemon.store.store import CHECKPOINT_SIZE, Commit, Store, Transaction, suspicion
+from milepost.daemon.store.group_commit import Commit, Transaction
+from milepost.daemon.store.store import CHECKPOINT_SIZE, Store, suspicion
 
 
 def remember(key: str) -> Callable[[Transaction], int]:

@@ -17,7 +17,7 @@ from textual.widgets import Input
 from milepost.common.settings import Settings, load_settings
 from milepost.core.model import ENDED_STATES, Job, JobState, Reason, Stop
 from milepost.daemon.store import jobs
-from milepost.daemon.store.store import Transaction
+from milepost.daemon.store.group_commit import Transaction
 from milepost.tui.app import MilepostApp
 from milepost.tui.clock import Clock
 from milepost.tui.link import LinkState

@@ -16,9 +16,9 @@ from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Child, Event, ItemState, Outcome, TaskRef
 from milepost.daemon.store import counters, events, rows
 from milepost.daemon.store.counters import Deltas
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.operations import Part
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("children")
 DUPLICATE = "duplicate"

@@ -9,8 +9,8 @@ from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.model import Outcome, StepCounts
 from milepost.daemon.store import rows
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("counters")
 _COLUMNS = {outcome: outcome.lower() for outcome in Outcome}

@@ -4,8 +4,8 @@ import sqlite3
 
 from milepost.core.model import Event
 from milepost.daemon.store import rows
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("events")
 

@@ -10,8 +10,8 @@ from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ACTIVE_STATES, ENDED_STATES, Job, JobState, LabelCount, Outcome, StepCounts
 from milepost.daemon.store import rows
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("jobs")
 #: How many candidates an ambiguous reference names.

@@ -11,8 +11,8 @@ from milepost.core.errors import Code, MilepostError
 from milepost.core.model import ItemState, Outcome
 from milepost.daemon.store import counters, rows
 from milepost.daemon.store.counters import Deltas
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("operations")
 

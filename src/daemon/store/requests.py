@@ -3,8 +3,8 @@
 import sqlite3
 
 from milepost.core.errors import Code, MilepostError
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("requests")
 

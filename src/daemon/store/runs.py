@@ -7,8 +7,8 @@ from dataclasses import asdict
 from milepost.core.model import Run, RunEnd
 from milepost.core.progress import Span
 from milepost.daemon.store import rows
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("runs")
 

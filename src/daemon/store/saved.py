@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from milepost.core.model import TaskRef
 from milepost.daemon.store import rows
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("saved")
 

@@ -14,9 +14,7 @@ from milepost.common.edges import edge
 from milepost.core.errors import Code, MilepostError
 from milepost.daemon.store import failures
 from milepost.daemon.store.connection import StoreConnection, configure_writer, open_reader, open_writer
-from milepost.daemon.store.group_commit import Commit as Commit
-from milepost.daemon.store.group_commit import Result, Write, commit_together
-from milepost.daemon.store.group_commit import Transaction as Transaction
+from milepost.daemon.store.group_commit import Commit, Result, Transaction, Write, commit_together
 from milepost.daemon.store.migrate import check, migrate
 from milepost.daemon.store.queries import load
 

@@ -9,8 +9,8 @@ import msgspec
 from milepost.core.definition import PipelineDefinition
 from milepost.core.model import PendingTask, TaskRef
 from milepost.daemon.store import rows, saved
+from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
-from milepost.daemon.store.store import Transaction
 
 _QUERIES = load("tasks")
 _PENDING = msgspec.json.Decoder(list[PendingTask])
