@@ -9,6 +9,7 @@ from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import MilepostError
 from milepost.core.lifecycle import Circumstances, Condition, condition_of, effect_of
 from milepost.core.model import Command, Job, JobState, Reason
+from milepost.core.progress import Counts
 from milepost.core.transitions import Effect
 
 
@@ -23,17 +24,23 @@ class Action(NamedTuple):
 
 
 def actions(
-    job: Job, definition: PipelineDefinition, circumstances: Circumstances, *, stalled: bool = False
+    job: Job,
+    definition: PipelineDefinition,
+    steps: Sequence[Counts],
+    circumstances: Circumstances,
+    *,
+    stalled: bool = False,
 ) -> tuple[Action, ...]:
     """One entry for each command, in a fixed order; exactly what `lifecycle.decide` would say.
 
-    `stalled`: a finding says that the job, or its pause, does not get on.
+    `steps`: the counts of the job's steps, here and below. `stalled`: a finding says that the job, or its pause, does
+    not get on.
     """
     wanted = _recommended(job, stalled)
     return tuple(
         Action(command, allowed=False, recommended=False, refusal=found)
         if isinstance(found, Reason)
-        else Action(command, True, command in wanted, effect_text(job, definition, command, found))
+        else Action(command, True, command in wanted, effect_text(definition, steps, command, found))
         for command, found in _possible(condition_of(job), circumstances)
     )
 
@@ -67,12 +74,13 @@ def _recommended(job: Job, stalled: bool) -> Sequence[Command]:
             return ()
 
 
-def position_text(job: Job, definition: PipelineDefinition, retrying: int = 0) -> str:
+def position_text(definition: PipelineDefinition, steps: Sequence[Counts], retrying: int = 0) -> str:
     """Where a job stands: "continues at 229 of 313; 85 remain; 11 failed are kept"; `retrying`: those run again."""
-    counts = progress.job_counts(definition, progress.step_counts(definition, job.steps, {}))
+    counts = progress.job_counts(definition, steps)
     unit = "item" if definition.item_line else "step"
-    steps = zip(job.steps, definition.steps, strict=True)
-    broken = [shape.name for step, shape in steps if shape.line == 0 and step.failed]
+    broken = [
+        shape.name for step, shape in zip(steps, definition.steps, strict=True) if shape.line == 0 and step.failed
+    ]
     if broken:
         return f"runs {', '.join(broken)} again, which failed; what is recorded is kept"
     if not counts.total_known:
@@ -90,12 +98,11 @@ def position_text(job: Job, definition: PipelineDefinition, retrying: int = 0) -
     return "; ".join(parts)
 
 
-def skipped_steps_text(job: Job, definition: PipelineDefinition) -> str:
+def skipped_steps_text(definition: PipelineDefinition, steps: Sequence[Counts]) -> str:
     """Which steps a resume passes over because they have ended, or nothing."""
-    counts = progress.step_counts(definition, job.steps, {})
     ended = [
         shape.name
-        for shape, count in zip(definition.steps, counts, strict=True)
+        for shape, count in zip(definition.steps, steps, strict=True)
         if count.succeeded and count.total_known and not count.remaining
     ]
     return f"; finished already: {', '.join(ended)}" if ended else ""
@@ -112,8 +119,8 @@ def _retry_text(tasks: int) -> str:
 
 
 def effect_text(
-    job: Job,
     definition: PipelineDefinition,
+    steps: Sequence[Counts],
     command: Command,
     effect: Effect,
     *,
@@ -131,9 +138,9 @@ def effect_text(
         case Effect.REVOKE_PAUSE:
             return "takes the pause back and goes on"
         case Effect.ENQUEUE:
-            return position_text(job, definition, retrying or 0) + skipped_steps_text(job, definition)
+            return position_text(definition, steps, retrying or 0) + skipped_steps_text(definition, steps)
         case Effect.STOP_TO_RESTART:
-            return f"kills the run and starts a new one: {position_text(job, definition)}"
+            return f"kills the run and starts a new one: {position_text(definition, steps)}"
         case Effect.STOP_TO_REWIND | Effect.REWIND:
             return _rewind_text(command, step)
         case Effect.CANCEL_AT_ONCE:
@@ -143,4 +150,4 @@ def effect_text(
         case Effect.STOP_TO_FORCE_CANCEL:
             return "kills its whole process tree at once; what is recorded is kept and it can be resumed"
         case Effect.RETRY_IN_PLACE | Effect.RETRY_AND_ENQUEUE:
-            return _retry_text(sum(counted.failed for counted in job.steps) if retrying is None else retrying)
+            return _retry_text(sum(counted.failed for counted in steps) if retrying is None else retrying)

@@ -92,10 +92,13 @@ def job_counts(definition: PipelineDefinition, counts: Sequence[Counts]) -> Coun
         )
     if not line:
         return Counts(0, True, 0, 0, 0, 0, 0, 0)
-    failed = sum(count.failed for count in line)
-    skipped = sum(count.skipped for count in line)
+    failed = skipped = in_flight = 0
+    for count in line:
+        failed += count.failed
+        skipped += count.skipped
+        in_flight += count.in_flight
     total, succeeded = line[0].total, line[-1].succeeded
-    in_flight = min(sum(count.in_flight for count in line), total - succeeded - failed - skipped)
+    in_flight = min(in_flight, total - succeeded - failed - skipped)
     return Counts(
         total=total,
         total_known=line[0].total_known,
@@ -140,9 +143,13 @@ def is_open(definition: PipelineDefinition, steps: Sequence[StepCounts], positio
 
 def percent(counts: Sequence[Counts]) -> float:
     """0 to 100, of what can still arrive at these steps; 100 only when nothing remains."""
-    possible = sum(count.total - count.upstream for count in counts)
-    processed = sum(count.processed for count in counts)
-    if not all(count.total_known for count in counts):
+    possible = processed = 0
+    known = True
+    for count in counts:
+        possible += count.total - count.upstream
+        processed += count.processed
+        known = known and count.total_known
+    if not known:
         # The rest of the input is unknown: what is known must not look like all of it.
         possible = max(possible, processed + 1)
     return 100.0 * processed / possible if possible else 100.0

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from milepost.common.edges import edge
-from milepost.core import actions, lifecycle
+from milepost.core import actions, lifecycle, progress
 from milepost.core.definition import from_json
 from milepost.core.errors import Code, MilepostError
 from milepost.core.lifecycle import Decision, Request
@@ -86,8 +86,8 @@ class Commands:
         retry = _retry(job, asked, decision)
         retried = _count(tx, job, retry) if retry is not None else 0
         text = actions.effect_text(
-            job,
             definition,
+            progress.step_counts(definition, job.steps, {}),
             asked.command,
             decision.effect,
             step=step.name if step is not None else "",

@@ -153,8 +153,8 @@ class Snapshots:
         definition = from_json(job.definition_json)
         found = self._vigil.findings(job, definition)
         noticed = found if live.unrecorded is None else (*found, live.unrecorded)
-        offered = actions(job, definition, around.circumstances(job.id), stalled=does_not_get_on(found))
         steps = progress.step_counts(definition, job.steps, live.in_flight)
+        offered = actions(job, definition, steps, around.circumstances(job.id), stalled=does_not_get_on(found))
         counts, place = progress.job_counts(definition, steps), around.places.get(job.id, 0)
         changing = pb.Job(
             queue_position=place,

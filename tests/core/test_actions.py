@@ -4,19 +4,30 @@ from dataclasses import replace
 
 import pytest
 
-from milepost.core.actions import actions, effect_text, position_text
-from milepost.core.definition import command_pipeline
+from milepost.core.actions import Action, actions, effect_text, position_text
+from milepost.core.definition import PipelineDefinition, command_pipeline
 from milepost.core.errors import MilepostError
 from milepost.core.lifecycle import Circumstances, Request, decide
-from milepost.core.model import Command, JobState
+from milepost.core.model import Command, Job, JobState
+from milepost.core.progress import Counts, step_counts
 from milepost.core.transitions import Effect
 from tests.core.factories import CREATORS, counts, job
+
+NOTHING = Circumstances()
+
+
+def offered(found: Job, circumstances: Circumstances = NOTHING, *, stalled: bool = False) -> tuple[Action, ...]:
+    return actions(found, CREATORS, steps_of(found), circumstances, stalled=stalled)
+
+
+def steps_of(found: Job, definition: PipelineDefinition = CREATORS) -> tuple[Counts, ...]:
+    return step_counts(definition, found.steps, {})
 
 
 @pytest.mark.parametrize("circumstances", [Circumstances(), Circumstances("j-bbbbbbbb", "/state/PAUSE")])
 @pytest.mark.parametrize("state", list(JobState))
 def test_actions_are_what_decide_says(state: JobState, circumstances: Circumstances) -> None:
-    found = {action.command: action for action in actions(job(state), CREATORS, circumstances)}
+    found = {action.command: action for action in offered(job(state), circumstances)}
     assert list(found) == list(Command)
     for command, action in found.items():
         try:
@@ -34,7 +45,7 @@ def test_actions_are_what_decide_says(state: JobState, circumstances: Circumstan
 
 
 def wanted(state: JobState, *, stalled: bool = False) -> list[Command]:
-    return [a.command for a in actions(job(state), CREATORS, Circumstances(), stalled=stalled) if a.recommended]
+    return [a.command for a in offered(job(state), stalled=stalled) if a.recommended]
 
 
 def test_what_is_recommended() -> None:
@@ -48,29 +59,29 @@ def test_what_is_recommended() -> None:
 
 
 def test_resume_says_where_it_continues() -> None:
-    resume = next(a for a in actions(job(JobState.FAILED), CREATORS, Circumstances()) if a.command is Command.RESUME)
+    resume = next(a for a in offered(job(JobState.FAILED)) if a.command is Command.RESUME)
     assert resume.effect == "continues at 229 of 313; 85 remain; 11 failed are kept; finished already: items"
     pipeline = command_pipeline(("true",), 4, 1, None)
     last = replace(job(JobState.PAUSED), steps=(counts(0, "items", 1, done=1), counts(1, "run", 9, done=8)))
-    assert position_text(last, pipeline) == "continues at 9 of 9; 1 remains"
+    assert position_text(pipeline, steps_of(last, pipeline)) == "continues at 9 of 9; 1 remains"
 
 
 def test_resume_of_a_broken_enumeration_says_so() -> None:
     nothing = counts(1, "fetch", 0)._replace(total_known=True)
     steps = (counts(0, "items", 1, failed=1), nothing, nothing._replace(position=2), counts(3, "report", 1))
     broken = job(JobState.FAILED, steps=steps)
-    resume = next(a for a in actions(broken, CREATORS, Circumstances()) if a.command is Command.RESUME)
+    resume = next(a for a in offered(broken) if a.command is Command.RESUME)
     assert resume.effect == "runs items again, which failed; what is recorded is kept"
 
 
 def test_words_say_how_many_failed_tasks_run_again() -> None:
     failed = job(JobState.FAILED)
-    text = effect_text(failed, CREATORS, Command.RESUME, Effect.ENQUEUE, retrying=11)
+    text = effect_text(CREATORS, steps_of(failed), Command.RESUME, Effect.ENQUEUE, retrying=11)
     assert text.startswith("continues at 229 of 313; 85 remain; runs 11 failed tasks again")
-    one = effect_text(failed, CREATORS, Command.RETRY, Effect.RETRY_AND_ENQUEUE, retrying=1)
+    one = effect_text(CREATORS, steps_of(failed), Command.RETRY, Effect.RETRY_AND_ENQUEUE, retrying=1)
     assert one == "runs 1 failed task again"
 
 
 def test_words_name_the_step_of_a_restart() -> None:
-    text = effect_text(job(), CREATORS, Command.RESTART_FROM_STEP, Effect.REWIND, step="fetch")
+    text = effect_text(CREATORS, steps_of(job()), Command.RESTART_FROM_STEP, Effect.REWIND, step="fetch")
     assert text == "archives the records from fetch on and runs those steps again"

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -106,7 +107,7 @@ def job(row: sqlite3.Row, steps: tuple[StepCounts, ...], labels: Mapping[str, st
         uniqueness_key=columns["uniqueness_key"],
         python=columns["python"],
         working_directory=columns["working_directory"],
-        environment=json.loads(columns["environment_json"]),
+        environment=_environment(columns["environment_json"]),
         omitted_variables=tuple(json.loads(columns["omitted_variables_json"])),
         input=None if input_file is None else InputFile(**json.loads(input_file)),
         submitted_by=columns["submitted_by"],
@@ -114,6 +115,13 @@ def job(row: sqlite3.Row, steps: tuple[StepCounts, ...], labels: Mapping[str, st
         retry_count=columns["retry_count"],
         next_retry_time=next_retry,
     )
+
+
+@lru_cache(maxsize=100)
+def _environment(text: str) -> Mapping[str, str]:
+    """Kept, because a running job is read at each of its changes, and its environment may be large."""
+    found: Mapping[str, str] = json.loads(text)
+    return found
 
 
 def run(row: sqlite3.Row) -> Run:
