@@ -1,6 +1,7 @@
 """Watching: how soon a change is seen, and what it costs, with 100 watchers and 1,000 changes a second in 20 jobs.
 
-The API serves from this process; the watchers are another one, which all get every byte: five of the 100 are measured,
+The API serves from this process, and so does, in turns with it, the floor: a bare watch that tells of as many changes
+in documents of the same size. The watchers are another process, and all get every byte: five of the 100 are measured,
 from the first to the last, and what they got is parsed afterwards, so that a delay is the daemon's and not that of a
 program that reads a hundred times what a client reads. A change is the commit of one finished task of a running job;
 its delay is from asking for the commit until the client has the job with it. What watching costs is the processor time
@@ -12,9 +13,12 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.measuring import HERE, Effort, say
+from bench.peers.bare_watch import bare_watch
 from bench.table import Row, at_most
 from milepost.common.collector import prepare_collector
 from milepost.core.definition import from_json
@@ -23,14 +27,14 @@ from milepost.core.progress import Sample
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.records import Received, Told, record
 from milepost.daemon.store import runs
-from milepost.daemon.watch import FRAME
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon, in_process_daemon
 
 WATCHERS = 100
 CHANGES = 1000
 JOBS = 20
-SECONDS = 10.0
+#: Of each number of watchers in each round.
+SECONDS = 3.0
 #: A tick makes this many changes, each committed by itself, as far as they do not meet in a commit.
 _TICK = 0.01
 #: Seconds after the last change until every watcher has it.
@@ -38,81 +42,132 @@ _SETTLED = 1.0
 
 #: By job: when each of its changes was made, in order.
 Changes = dict[str, list[float]]
+#: What one watcher saw: job, tasks succeeded, Unix time.
+Seen = Sequence[tuple[str, int, float]]
+#: Makes a change durable: of which job, and its which change that is, from 1.
+Change = Callable[[str, int], Awaitable[None]]
 
 
 async def measure(effort: Effort) -> list[Row]:
     seconds = max(1.0, SECONDS * effort.share)
+    numbers = (0, 1, WATCHERS)
     prepare_collector()  # as the daemon does
     async with in_process_daemon() as daemon:
-        jobs = await _jobs(daemon, round(3 * seconds * CHANGES / JOBS) + 100)
-        changing = _Changing(daemon, jobs)
-        alone = await changing.run(seconds)
-        say(f"  nobody watches: {alone:.0f} % of a core")
-        costs = {}
-        for number in (1, WATCHERS):
-            changing.made = {job.id: [] for job in jobs}
-            watchers = await _start_watchers(daemon, number)
-            costs[number] = await changing.run(seconds) - alone
+        jobs = await _jobs(daemon, round(effort.rounds * len(numbers) * seconds * CHANGES / JOBS) + 100)
+        async with bare_watch([await daemon.job(job.id) for job in jobs]) as bare:
+            ids = [job.id for job in jobs]
+            ours = _Contestant("ours", daemon.client.socket, _Changing(ids, _changes_of(daemon, jobs)))
+            floor = _Contestant("bare watch", bare.socket, _Changing(ids, bare.change))
+            for _ in range(effort.rounds):
+                for number in numbers:
+                    await ours.run(number, seconds)
+                    await floor.run(number, seconds)
+    return _rows(ours, floor)
+
+
+@dataclass
+class _Contestant:
+    """`costs`: by the number of watchers, percent of a core. `delays`: by the same, seconds, of all rounds."""
+
+    name: str
+    socket: Path
+    changing: "_Changing"
+    costs: dict[int, list[float]] = field(default_factory=dict)
+    delays: dict[int, list[float]] = field(default_factory=dict)
+
+    async def run(self, number: int, seconds: float) -> None:
+        watchers = await _start_watchers(self.socket, number) if number else None
+        cost = await self.changing.run(seconds)
+        self.costs.setdefault(number, []).append(cost)
+        told = f"  {self.name}, {number} watch: {cost:.0f} % of a core"
+        if watchers is not None:
             await asyncio.sleep(_SETTLED)
-            delays = [delay for seen in await _end(watchers) for delay in _delays(changing.first, changing.made, seen)]
-            say(f"  {number} watch: {costs[number]:.0f} % of a core, {statistics.median(delays) * 1e3:.1f} ms")
-    return _rows(costs, delays, alone)
+            found = [delay for seen in await _end(watchers) for delay in self.changing.delays(seen)]
+            self.delays.setdefault(number, []).extend(found)
+            told += f", {statistics.median(found) * 1e3:.1f} ms"
+        say(told)
+
+    def cost(self, number: int) -> float:
+        """Of watching: beyond that of the changes."""
+        return statistics.median(self.costs[number]) - self.cost_of_changes
+
+    @property
+    def cost_of_changes(self) -> float:
+        return statistics.median(self.costs[0])
+
+    def delay(self, share: float) -> float:
+        """Milliseconds that this share of the delays does not exceed, of WATCHERS."""
+        delays = sorted(self.delays[WATCHERS])
+        return delays[int(len(delays) * share)] * 1e3
 
 
-def _rows(costs: dict[int, float], delays: Sequence[float], alone: float) -> list[Row]:
+def _rows(ours: _Contestant, floor: _Contestant) -> list[Row]:
     what = f"{CHANGES:,} changes/s in {JOBS} jobs"
-    many = f"{what}, {WATCHERS} watchers"
-    none = "of the changes themselves"
-    slow = sorted(delays)[int(len(delays) * 0.99)]
-    median, frame, half = statistics.median(delays) * 1e3, FRAME * 500, "half a frame"
+    many, one, none = f"{what}, {WATCHERS} watchers", f"{what}, 1 watcher", f"{what}, no watcher"
+    bare, core = "bare grpc.aio watch", "% of a core"
     return [
-        Row(
-            f"{many}: change to client, median",
-            "ms",
-            median,
-            frame,
-            half,
-            at_most(20, "ours"),
-        ),
-        Row(f"{many}: change to client, 99 %", "ms", slow * 1e3, frame, half),
-        Row(f"{many}: cost", "% of a core", costs[WATCHERS], alone, none, at_most(50, "ours")),
-        Row(f"{what}, 1 watcher: cost", "% of a core", costs[1], alone, none),
+        Row(f"{many}: change to client, median", "ms", ours.delay(0.5), floor.delay(0.5), bare, at_most(20, "ours")),
+        Row(f"{many}: change to client, 99 %", "ms", ours.delay(0.99), floor.delay(0.99), bare),
+        Row(f"{many}: cost", core, ours.cost(WATCHERS), floor.cost(WATCHERS), bare, at_most(50, "ours")),
+        Row(f"{one}: cost", core, ours.cost(1), floor.cost(1), bare),
+        Row(f"{none}: cost of the changes", core, ours.cost_of_changes, floor.cost_of_changes, bare),
     ]
 
 
 class _Changing:
-    """Makes changes at an even pace. `first`: how many each job had before those in `made`."""
+    """Makes changes of jobs in turn at an even pace. `made`: in the last run; `first`: how many each had before."""
 
-    def __init__(self, daemon: InProcessDaemon, jobs: Sequence[Job]) -> None:
-        self._daemon = daemon
-        self._jobs = jobs
-        self._definition = from_json(jobs[0].definition_json)
+    def __init__(self, job_ids: Sequence[str], change: Change) -> None:
+        self._job_ids = job_ids
+        self._change = change
         self._next = 0
-        self.made: Changes = {job.id: [] for job in jobs}
 
     async def run(self, seconds: float) -> float:
         """Percent of a core that this process used, as if it had kept the pace, which a busy machine does not allow."""
-        self.first = self._next // len(self._jobs)
+        self.first = self._next // len(self._job_ids)
+        self.made: Changes = {job_id: [] for job_id in self._job_ids}
         clock = asyncio.get_running_loop().time
         begun, used = clock(), time.process_time()
         async with asyncio.TaskGroup() as group:
             for tick in range(round(seconds / _TICK)):
                 await asyncio.sleep(max(0.0, begun + tick * _TICK - clock()))
                 for _ in range(round(CHANGES * _TICK)):
-                    group.create_task(self._change())
+                    group.create_task(self._make())
         made = round(seconds * CHANGES)
         if made < 0.9 * CHANGES * (clock() - begun):
             say(f"  only {made / (clock() - begun):,.0f} changes/s: the machine is too busy for this row")
         return (time.process_time() - used) / made * CHANGES * 100
 
-    async def _change(self) -> None:
-        job, item = self._jobs[self._next % len(self._jobs)], 1 + self._next // len(self._jobs)
+    async def _make(self) -> None:
+        job_id, number = self._job_ids[self._next % len(self._job_ids)], 1 + self._next // len(self._job_ids)
         self._next += 1
+        self.made[job_id].append(time.time())
+        await self._change(job_id, number)
+
+    def delays(self, seen: Seen) -> list[float]:
+        """Seconds from each change until the job was first seen with it. Raises RuntimeError when one was not seen."""
+        delays = []
+        first, made = self.first, self.made
+        reached = dict.fromkeys(made, first)
+        for job_id, succeeded, when in seen:
+            delays += [when - change for change in made[job_id][reached[job_id] - first : succeeded - first]]
+            reached[job_id] = max(reached[job_id], succeeded)
+        if len(delays) != sum(map(len, made.values())):
+            raise RuntimeError(f"{len(delays):,} of {sum(map(len, made.values())):,} changes were seen")
+        return delays
+
+
+def _changes_of(daemon: InProcessDaemon, jobs: Sequence[Job]) -> Change:
+    definition = from_json(jobs[0].definition_json)
+    sequences = {job.id: job.sequence for job in jobs}
+
+    async def change(job_id: str, item: int) -> None:
         now = time.time()
         done = Completed(1, 0, ReportKind.SUCCEEDED, "", [item], [""], [now], [now], [""])
-        self.made[job.id].append(now)
-        told = Told(job.id, job.sequence, 1, self._definition, [Received((done,), (), (), ())])
-        await self._daemon.store.write_together(record, told)
+        told = Told(job_id, sequences[job_id], 1, definition, [Received((done,), (), (), ())])
+        await daemon.store.write_together(record, told)
+
+    return change
 
 
 async def _jobs(daemon: InProcessDaemon, items: int) -> list[Job]:
@@ -137,12 +192,12 @@ def _live() -> Live:
     )
 
 
-async def _start_watchers(daemon: InProcessDaemon, number: int) -> asyncio.subprocess.Process:
+async def _start_watchers(socket: Path, number: int) -> asyncio.subprocess.Process:
     script = str(HERE / "peers" / "watchers.py")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         script,
-        str(daemon.client.socket),
+        str(socket),
         str(number),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -151,10 +206,6 @@ async def _start_watchers(daemon: InProcessDaemon, number: int) -> asyncio.subpr
     assert process.stdout is not None
     await process.stdout.readline()  # all have caught up
     return process
-
-
-#: What one watcher saw: job, tasks succeeded, Unix time.
-Seen = Sequence[tuple[str, int, float]]
 
 
 async def _end(watchers: asyncio.subprocess.Process) -> list[Seen]:
@@ -166,15 +217,3 @@ async def _end(watchers: asyncio.subprocess.Process) -> list[Seen]:
         raise RuntimeError(f"a watcher got {min(received):,} bytes, half of them {statistics.median(received):,.0f}")
     seen: list[Seen] = found["seen"]
     return seen
-
-
-def _delays(first: int, made: Changes, seen: Seen) -> list[float]:
-    """Seconds from each change until the job was first seen with it. Raises RuntimeError when one was not seen."""
-    delays = []
-    reached = dict.fromkeys(made, first)
-    for job, succeeded, when in seen:
-        delays += [when - change for change in made[job][reached[job] - first : succeeded - first]]
-        reached[job] = max(reached[job], succeeded)
-    if len(delays) != sum(map(len, made.values())):
-        raise RuntimeError(f"{len(delays):,} of {sum(map(len, made.values())):,} changes were seen")
-    return delays
