@@ -37,6 +37,8 @@ JOBS = 20
 SECONDS = 3.0
 #: A tick makes this many changes, each committed by itself, as far as they do not meet in a commit.
 _TICK = 0.01
+#: Seconds of changes until documents are as long as they stay: the floor tells of such.
+_BEFORE = 1.0
 #: Seconds after the last change until every watcher has it.
 _SETTLED = 1.0
 
@@ -53,10 +55,12 @@ async def measure(effort: Effort) -> list[Row]:
     numbers = (0, 1, WATCHERS)
     prepare_collector()  # as the daemon does
     async with in_process_daemon() as daemon:
-        jobs = await _jobs(daemon, round(effort.rounds * len(numbers) * seconds * CHANGES / JOBS) + 100)
-        async with bare_watch([await daemon.job(job.id) for job in jobs]) as bare:
-            ids = [job.id for job in jobs]
-            ours = _Contestant("ours", daemon.client.socket, _Changing(ids, _changes_of(daemon, jobs)))
+        measured = effort.rounds * len(numbers) * seconds
+        jobs = await _jobs(daemon, round((_BEFORE + measured) * CHANGES / JOBS) + 100)
+        ids = [job.id for job in jobs]
+        ours = _Contestant("ours", daemon.client.socket, _Changing(ids, _changes_of(daemon, jobs)))
+        await ours.changing.run(_BEFORE)
+        async with bare_watch([await daemon.job(job_id) for job_id in ids]) as bare:
             floor = _Contestant("bare watch", bare.socket, _Changing(ids, bare.change))
             for _ in range(effort.rounds):
                 for number in numbers:
