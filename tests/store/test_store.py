@@ -6,7 +6,7 @@ import resource
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -97,6 +97,25 @@ class TestWrite:
         assert isinstance(mixed[1], KeyError)
         assert calls[1:] == [["d", "wrong", "e"], ["d"], ["wrong"], ["e"]]
         assert await stored(store) == ["a", "b", "c", "first", "d", "e"]
+
+    async def test_callers_are_answered_in_the_order_in_which_their_functions_ran(self, store: Store) -> None:
+        """What ran first must not be taken for the newest."""
+        ran: list[str] = []
+        answered: list[str] = []
+
+        def run_all(_: Transaction, names: Sequence[str]) -> Sequence[str]:
+            ran.extend(names)
+            return names
+
+        def run(_: Transaction) -> str:
+            return run_all(_, ["alone"])[0]
+
+        async def ask(answer: Awaitable[str]) -> None:
+            answered.append(await answer)
+
+        together = (store.write_together(run_all, name) for name in ("first", "last"))
+        await asyncio.gather(ask(next(together)), ask(store.write(run)), ask(next(together)))
+        assert answered == ran == ["first", "last", "alone"]
 
     async def test_a_cancelled_caller_does_not_cancel_its_function(self, store: Store) -> None:
         call = asyncio.create_task(store.write(remember("a")))

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from milepost.daemon.store import failures, rows
@@ -74,14 +74,18 @@ class Write(Generic[T]):
 
 @dataclass
 class Committed:
-    """What became of the functions that went into one commit. `commit` is None when they changed nothing."""
+    """What became of the functions that went into one commit. `commit` is None when they changed nothing.
 
-    results: list[Result] = field(default_factory=list)
+    `results`: by the number of the write, in the order in which the functions ran, so that who hears of the same job
+    from several hears the newest last.
+    """
+
+    results: Mapping[int, Result]
     commit: Commit | None = None
 
 
 def commit_together(connection: sqlite3.Connection, revision: int, writes: Sequence[Write[Any]]) -> Committed:
-    """A result for each, in their order. Raises sqlite3.Error: nothing happened."""
+    """A result for each. Raises sqlite3.Error: nothing happened."""
     changes = connection.total_changes
     results: dict[int, Result] = {}
     touched: set[str] = set()
@@ -89,17 +93,16 @@ def commit_together(connection: sqlite3.Connection, revision: int, writes: Seque
     try:
         for alike in _alike(writes):
             results |= _call(connection, revision, writes, alike, touched)
-        in_order = [results[number] for number in range(len(writes))]
         if connection.total_changes == changes:
             connection.execute("ROLLBACK")
-            return Committed(in_order)
+            return Committed(results)
         connection.execute(_QUERIES.set_revision, (revision,))
         commit(connection)
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return Committed(in_order, Commit(revision, frozenset(touched)))
+    return Committed(results, Commit(revision, frozenset(touched)))
 
 
 def _alike(writes: Sequence[Write[Any]]) -> Iterable[list[int]]:

@@ -194,8 +194,8 @@ class Store:
             raise
         if done.commit is not None:
             self.revision = revision
-        for write, result in zip(batch, done.results, strict=True):
-            write.resolve(result)
+        for number, result in done.results.items():
+            batch[number].resolve(result)
         if done.commit is not None:
             for listener in self._listeners:
                 # Through the loop: a listener's mistake is reported by the loop and cannot end the writer.
