@@ -163,11 +163,13 @@ def _take_in_what_comes_first(
 ) -> list[Report]:
     """Children and saved states. Returns the failure of a task whose children cannot be used."""
     failed: list[Report] = []
+    any_counts = False
     for chunk in received.children:
         void, unusable = _add_children(tx, told.job_id, told.definition, chunk, now)
         recorded.superseded += void
         failed += unusable[: 0 if failed else 1]
-    if received.children:
+        any_counts |= not (void or unusable)
+    if any_counts:
         recorded.steps = tuple(counters.steps_of(tx.connection, [told.sequence])[told.sequence])
     for ref, state_json in received.saved:
         saved.put(tx, told.job_id, ref, state_json)
