@@ -24,6 +24,8 @@ STOP_DEADLINE = 3700.0
 END_DEADLINE = 30.0
 #: Settings that say which daemon is meant.
 _PLACE = ("state_dir", "socket")
+#: Where settings come from that only the process has.
+_GIVEN = ("flag", "environment")
 _ACTIVE = ("RUNNING", "PAUSING", "CANCELLING")
 _MODES = {"leave": pb.DRAIN_MODE_LEAVE, "pause": pb.DRAIN_MODE_PAUSE, "kill": pb.DRAIN_MODE_KILL}
 
@@ -98,7 +100,7 @@ async def restart(context: Context) -> Exit:
     left: list[str] = []
     if _serving(context):
         old = await _info(context)
-        _refuse_restart(old)
+        _refuse_restart(context, old)
         left += (await _drain(context, old.pid, "leave")).job_ids
     started = await context.start_daemon()
     info = await _info(context)
@@ -110,7 +112,7 @@ async def restart(context: Context) -> Exit:
     return Exit.DONE
 
 
-def _refuse_restart(old: pb.GetInfoResponse) -> None:
+def _refuse_restart(context: Context, old: pb.GetInfoResponse) -> None:
     """Where this command would not start it as it was started."""
     from milepost.common.daemon_start import command_to_restart_unit  # as in Context.start_daemon
 
@@ -121,13 +123,19 @@ def _refuse_restart(old: pb.GetInfoResponse) -> None:
             "systemd runs this daemon, and would not know of one that this command starts. Nothing was stopped.",
             f"Restart its unit: {command}. Running jobs go on meanwhile.",
         )
-    flags = [setting.name for setting in old.settings if setting.source == "flag" and setting.name not in _PLACE]
-    if flags:
+    ours = {setting.name: setting.value for setting in context.settings.described()}
+    dropped = [
+        setting.name
+        for setting in old.settings
+        if setting.source in _GIVEN and setting.name not in _PLACE and ours.get(setting.name) != setting.value
+    ]
+    if dropped:
         raise MilepostError(
             Code.NOT_ALLOWED,
-            f"This daemon was given settings as flags, which a restart would drop: {', '.join(flags)}. "
-            "Nothing was stopped.",
-            "Stop it (milepost daemon stop) and start milepostd with its flags, or put them into the settings.",
+            "This daemon was given settings by its flags or its environment, which a restart from here would drop: "
+            f"{', '.join(dropped)}. Nothing was stopped.",
+            "Stop it (milepost daemon stop) and start milepostd with its flags and environment, "
+            "or put them into the settings file.",
         )
 
 

@@ -104,6 +104,7 @@ async def test_jobs_go_on_while_the_daemon_restarts(daemon: RealDaemon) -> None:
     [
         ("SYSTEMD_EXEC_PID=$$ exec {python} -m {module}", "systemd runs this daemon", "restart milepostd.service"),
         ("exec {python} -m {module} --max-running-jobs 3", "max_running_jobs", "start milepostd with its flags"),
+        ("MILEPOST_MAX_RUNNING_JOBS=3 exec {python} -m {module}", "max_running_jobs", "flags and environment"),
     ],
 )
 async def test_a_daemon_that_restart_would_start_otherwise_is_left(
