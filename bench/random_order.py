@@ -15,11 +15,12 @@ from bench.measuring import Effort, folder, say
 from bench.table import Row, at_least
 from milepost.core.definition import Gives
 from milepost.core.model import Child, TaskRef
-from milepost.daemon.store import children, jobs, reports
+from milepost.daemon.store import children, jobs
 from milepost.daemon.store.connection import configure_writer
 from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.store import CHECKPOINT_SIZE, Store, checkpoint
 from tests.support import factories
+from tests.support.applying import apply
 
 ITEMS = 1_000_000
 COMMIT = 1000
@@ -83,7 +84,7 @@ async def _record(store: Store, items: Sequence[int]) -> float:
 
 def _apply(items: Sequence[int], tx: Transaction) -> None:
     found = [factories.succeeded(1, item, result_json=RESULT) for item in items]
-    applied = reports.apply(tx, JOB, 1, DEFINITION, found, time.time(), factories.no_jitter())
+    applied = apply(tx, JOB, 1, DEFINITION, found, time.time(), factories.no_jitter())
     if applied.superseded:
         raise RuntimeError(f"{len(applied.superseded)} reports did not count")
 

@@ -13,11 +13,12 @@ from bench.own_daemon import submit
 from bench.table import Row, at_most
 from milepost.common.client import Client, is_listening
 from milepost.core.model import Child, JobState, TaskRef
-from milepost.daemon.store import children, jobs, reports
+from milepost.daemon.store import children, jobs
 from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.store import FILE_NAME, Store
 from milepost.v1 import daemon_service_pb2
 from tests.support import factories
+from tests.support.applying import apply
 from tests.support.daemon import RealDaemon, daemon_to_be, real_daemon
 from tests.support.factories import NOW
 
@@ -121,7 +122,7 @@ def _completed_job(tx: Transaction) -> None:
     children.add(tx, job.id, definition, TaskRef(0, 0, 0), 1, 0, rows, NOW)
     done = [factories.succeeded(step, item) for step in (1, 2) for item in range(1, len(rows) + 1)]
     given = [factories.succeeded(0, 0), *done, factories.succeeded(3, 0)]
-    reports.apply(tx, job.id, 1, definition, given, NOW, factories.no_jitter())
+    apply(tx, job.id, 1, definition, given, NOW, factories.no_jitter())
     ended = replace(jobs.get(tx.connection, job.id), state=JobState.COMPLETED, queue_time=None, end_time=NOW)
     jobs.save(tx, ended)
 

@@ -27,6 +27,7 @@ from milepost.core.progress import Sample
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.records import Received, Told, record
 from milepost.daemon.store import runs
+from milepost.daemon.store.reports import Source
 from tests.support import factories
 from tests.support.in_process import InProcessDaemon, in_process_daemon
 
@@ -168,7 +169,7 @@ def _changes_of(daemon: InProcessDaemon, jobs: Sequence[Job]) -> Change:
     async def change(job_id: str, item: int) -> None:
         now = time.time()
         done = Completed(1, 0, ReportKind.SUCCEEDED, "", [item], [""], [now], [now], [""])
-        told = Told(job_id, sequences[job_id], 1, definition, [Received((done,), (), (), ())])
+        told = Told(Source(job_id, sequences[job_id], 1, definition), [Received((done,), (), (), ())])
         await daemon.store.write_together(record, told)
 
     return change

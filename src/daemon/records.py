@@ -17,6 +17,7 @@ from milepost.core.model import Completed, Event, Failure, Job, Reason, Report, 
 from milepost.daemon.store import children, counters, events, jobs, reports, rows, runs, saved
 from milepost.daemon.store.failures import is_of_storage
 from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.reports import Source
 from milepost.v1 import runner_service_pb2 as pb
 
 logger = logging.getLogger(__name__)
@@ -74,12 +75,9 @@ def _check_known(batch: pb.Batch) -> None:
 
 @dataclass(frozen=True)
 class Told:
-    """What the runner of a run told, in the order in which it is to be recorded. `sequence`: the job's."""
+    """What a runner told, in the order in which it is to be recorded."""
 
-    job_id: str
-    sequence: int
-    run_number: int
-    definition: PipelineDefinition
+    source: Source
     received: Sequence[Received]
 
 
@@ -100,15 +98,16 @@ def record(tx: Transaction, told: Sequence[Told]) -> list[Recorded]:
 
     Raises MilepostError(RUN_FENCED) when a run has been closed: then nothing of it counts any more.
     """
-    open_runs = runs.open_among(tx.connection, [(one.sequence, one.run_number) for one in told])
-    for one in told:
-        if (one.sequence, one.run_number) not in open_runs:
+    sources = [one.source for one in told]
+    open_runs = runs.open_among(tx.connection, [(source.sequence, source.run_number) for source in sources])
+    for source in sources:
+        if (source.sequence, source.run_number) not in open_runs:
             raise MilepostError(
-                Code.RUN_FENCED, f"Run {one.run_number} of {one.job_id} has ended: its reports no longer count."
+                Code.RUN_FENCED, f"Run {source.run_number} of {source.job_id} has ended: its reports no longer count."
             )
     recorded = [Recorded(tx.revision) for _ in told]
     for parts in zip_longest(*(one.received for one in told)):
-        _take_in(tx, [each for each in zip(told, recorded, parts, strict=True) if each[2] is not None])
+        _take_in(tx, [each for each in zip(sources, recorded, parts, strict=True) if each[2] is not None])
     return recorded
 
 
@@ -116,14 +115,12 @@ def take_in_spool(
     tx: Transaction, job_id: str, run_number: int, definition: PipelineDefinition, batches: Iterable[pb.Batch]
 ) -> str:
     """Records what a run left behind, as far as it makes sense; returns in words what did not."""
-    sequence = rows.sequence_of(tx.connection, job_id)
+    source = Source(job_id, rows.sequence_of(tx.connection, job_id), run_number, definition)
     for number, batch in enumerate(batches, 1):
         tx.execute("SAVEPOINT spooled")
         try:
-            received = Received.from_batches([batch])
-            told = Told(job_id, sequence, run_number, definition, received)
-            for part in received:
-                _take_in(tx, [(told, Recorded(tx.revision), part)])
+            for part in Received.from_batches([batch]):
+                _take_in(tx, [(source, Recorded(tx.revision), part)])
         except Exception as error:  # nothing that lies in a file may keep the job from going on
             if is_of_storage(error):
                 raise
@@ -135,44 +132,41 @@ def take_in_spool(
     return ""
 
 
-def _take_in(tx: Transaction, parts: Sequence[tuple[Told, Recorded, Received]]) -> None:
+def _take_in(tx: Transaction, parts: Sequence[tuple[Source, Recorded, Received]]) -> None:
     """Records everything; what is superseded changes nothing."""
     now = time.time()
-    ended = [
+    told = [
         reports.Told(
-            told.job_id,
-            told.sequence,
-            told.run_number,
-            told.definition,
-            (*_take_in_what_comes_first(tx, told, recorded, received, now), *received.reports),
+            source,
+            (*_take_in_what_comes_first(tx, source, recorded, received, now), *received.reports),
             received.completed,
         )
-        for told, recorded, received in parts
+        for source, recorded, received in parts
     ]
-    applied = reports.apply_all(tx, ended, now, _jitter)
-    for (told, recorded, _), one in zip(parts, applied, strict=True):
+    applied = reports.apply(tx, told, now, _jitter)
+    for (source, recorded, _), one in zip(parts, applied, strict=True):
         recorded.superseded += one.superseded
         recorded.steps = one.steps or recorded.steps
         recorded.next_due = min(filter(None, (recorded.next_due, one.next_due)), default=None)
         if one.failed_root is not None:
-            recorded.stopped = _cannot_go_on(tx, jobs.get(tx.connection, told.job_id), one.failed_root, now)
+            recorded.stopped = _cannot_go_on(tx, jobs.get(tx.connection, source.job_id), one.failed_root, now)
 
 
 def _take_in_what_comes_first(
-    tx: Transaction, told: Told, recorded: Recorded, received: Received, now: float
+    tx: Transaction, source: Source, recorded: Recorded, received: Received, now: float
 ) -> list[Report]:
     """Children and saved states. Returns the failure of a task whose children cannot be used."""
     failed: list[Report] = []
     any_counts = False
     for chunk in received.children:
-        void, unusable = _add_children(tx, told.job_id, told.definition, chunk, now)
+        void, unusable = _add_children(tx, source.job_id, source.definition, chunk, now)
         recorded.superseded += void
         failed += unusable[: 0 if failed else 1]
         any_counts |= not (void or unusable)
     if any_counts:
-        recorded.steps = tuple(counters.steps_of(tx.connection, [told.sequence])[told.sequence])
+        recorded.steps = tuple(counters.steps_of(tx.connection, [source.sequence])[source.sequence])
     for ref, state_json in received.saved:
-        saved.put(tx, told.job_id, ref, state_json)
+        saved.put(tx, source.job_id, ref, state_json)
     return failed
 
 

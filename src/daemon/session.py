@@ -26,6 +26,7 @@ from milepost.daemon.feed import Feed
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.records import Received, Recorded, Told, record
 from milepost.daemon.store import items, tasks
+from milepost.daemon.store.reports import Source
 from milepost.daemon.store.store import Store
 from milepost.v1 import job_pb2
 from milepost.v1 import runner_service_pb2 as pb
@@ -183,10 +184,8 @@ class Session:
         if recorded.next_due is not None and not time.time() < self._next_due <= recorded.next_due:
             self._next_due = recorded.next_due
             self.on_retry()
-        if recorded.steps:
-            revision = max(recorded.revision, self.job.revision)
-            steps = recorded.steps if revision == recorded.revision else self.job.steps
-            self.set_desired(replace(self.job, revision=revision, steps=steps))
+        if recorded.steps and recorded.revision >= self.job.revision:
+            self.set_desired(replace(self.job, revision=recorded.revision, steps=recorded.steps))
         if recorded.stopped is not None:
             self.set_desired(recorded.stopped)
 
@@ -197,7 +196,7 @@ class Session:
 
     async def _record(self, received: list[Received]) -> Recorded:
         """Waits while the disk is full: the runner goes on with what it holds, and keeps what it reported."""
-        told = Told(self.job.id, self.job.sequence, self.run.number, self.definition, received)
+        told = Told(Source(self.job.id, self.job.sequence, self.run.number, self.definition), received)
         while True:
             try:
                 recorded = await self.store.write_together(record, told)

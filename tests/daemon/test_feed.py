@@ -11,9 +11,10 @@ from milepost.core.definition import Gives, PipelineDefinition, Takes
 from milepost.core.model import Child, Job, PendingTask, Report, TaskRef
 from milepost.daemon.feed import WINDOW_TASKS, Feed
 from milepost.daemon.records import Received
-from milepost.daemon.store import children, jobs, reports, tasks
+from milepost.daemon.store import children, jobs, tasks
 from milepost.daemon.store.store import Store
 from tests.support import factories as make
+from tests.support.applying import apply
 
 #: Tasks, and whether they are the last.
 Found = tuple[list[PendingTask], bool]
@@ -54,7 +55,7 @@ async def enumerate_rows(store: Store, first: int, number: int) -> None:
 
 
 async def report(store: Store, *given: Report) -> Received:
-    await store.write(lambda tx: reports.apply(tx, JOB, 1, DEFINITION, given, make.NOW, lambda _: 0.0))
+    await store.write(lambda tx: apply(tx, JOB, 1, DEFINITION, given, make.NOW, lambda _: 0.0))
     return Received((), given, (), ())
 
 
@@ -141,7 +142,7 @@ async def test_a_gate_that_opens_while_a_deeper_step_is_read_is_not_taken_for_dr
     reading = asyncio.create_task(feed.next_page(await read_job(store)))  # publish first, and rows are not done
     await slow.arrived.wait()
     rows_are_done = [make.succeeded(0, 0)]
-    await store.write(lambda tx: reports.apply(tx, JOB, 1, definition, rows_are_done, make.NOW, lambda _: 0.0))
+    await store.write(lambda tx: apply(tx, JOB, 1, definition, rows_are_done, make.NOW, lambda _: 0.0))
     feed.recorded(Received((), tuple(rows_are_done), (), ()))
     slow.may_go_on.set()
     assert await reading == []

@@ -9,6 +9,7 @@ from milepost.core.model import Job
 from milepost.daemon.records import Received, Recorded, Told, record
 from milepost.daemon.store import jobs, runs
 from milepost.daemon.store.group_commit import Transaction
+from milepost.daemon.store.reports import Source
 from milepost.daemon.store.store import Store
 from milepost.v1 import runner_service_pb2 as pb
 from tests.support import factories as make
@@ -34,7 +35,7 @@ async def job(store: Store) -> Job:
 
 
 async def tell(store: Store, job: Job, batch: pb.Batch) -> Recorded:
-    told = Told(job.id, job.sequence, 1, DEFINITION, Received.from_batches([batch]))
+    told = Told(Source(job.id, job.sequence, 1, DEFINITION), Received.from_batches([batch]))
     return await store.write_together(record, told)
 
 

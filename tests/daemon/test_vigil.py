@@ -10,10 +10,11 @@ from milepost.core.clocks import Clocks
 from milepost.core.findings import Patience, SilentWorker
 from milepost.core.model import Child, FindingKind, Job, JobState, Run, TaskRef
 from milepost.daemon.live import IDLE, Live, RunningTask
-from milepost.daemon.store import children, events, jobs, reports
+from milepost.daemon.store import children, events, jobs
 from milepost.daemon.store.store import Store
 from milepost.daemon.vigil import LEARNED_AGAIN, TOLD_AGAIN, Vigil
 from tests.support import factories
+from tests.support.applying import apply
 
 DEFINITION = factories.creators()
 FETCH = 1
@@ -199,5 +200,5 @@ async def record(bench: Bench, durations: list[float], first: int = 0) -> None:
         for number, duration in enumerate(durations)
     ]
     await bench.store.write(
-        lambda tx: reports.apply(tx, bench.job.id, 1, DEFINITION, done, factories.NOW, factories.no_jitter())
+        lambda tx: apply(tx, bench.job.id, 1, DEFINITION, done, factories.NOW, factories.no_jitter())
     )

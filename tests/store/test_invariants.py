@@ -15,9 +15,10 @@ from milepost.core import progress
 from milepost.core.definition import Gives, RetryPolicy, Takes
 from milepost.core.grid import CellState, line_cells
 from milepost.core.model import Child, Outcome, Report, ReportKind, TaskRef
-from milepost.daemon.store import children, grid, items, jobs, migrate, operations, reports, tasks
+from milepost.daemon.store import children, grid, items, jobs, migrate, operations, tasks
 from milepost.daemon.store.group_commit import Transaction
 from tests.support import factories
+from tests.support.applying import apply
 
 JOB = "j-aaaaaaaa"
 RETRY = RetryPolicy(attempts=2, base=10, cap=10)
@@ -117,7 +118,7 @@ class StoreBesideModel(RuleBasedStateMachine):
         for one in sorted(completed, key=lambda r: r.ref.step) + [r for r in batch if r not in completed]:
             superseded += not self.expect(one)
         for _ in range(2):  # the second time, as after a lost answer, only what was given back still counts
-            applied = reports.apply(self.write(), JOB, 1, PIPELINE, batch, self.now, lambda _: 0.0)
+            applied = apply(self.write(), JOB, 1, PIPELINE, batch, self.now, lambda _: 0.0)
             assert len(applied.superseded) == superseded
             superseded = len(batch) - sum(
                 self.items[one.ref.item].epoch == one.ref.epoch

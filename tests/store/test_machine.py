@@ -40,6 +40,7 @@ from milepost.daemon.reconcile import Reconcile, Rules
 from milepost.daemon.records import Received, Told, record
 from milepost.daemon.runners import Runners
 from milepost.daemon.store import jobs, operations, runs, tasks
+from milepost.daemon.store.reports import Source
 from milepost.daemon.store.store import Store
 from milepost.daemon.vigil import Vigil
 from milepost.v1 import runner_service_pb2 as pb
@@ -170,7 +171,7 @@ class CoreAndStore(RuleBasedStateMachine):
         in_columns = report.kind in OUTCOMES and len(self.sent) % 2 == 0
         completed = (Completed.of(sent),) if in_columns else ()
         received = Received(completed, () if in_columns else sent, self.children_of(report), ())
-        write = self.opened.write_together(record, Told(JOB, 1, number, PIPELINE, [received]))
+        write = self.opened.write_together(record, Told(Source(JOB, 1, number, PIPELINE), [received]))
         if run is None or run.number != number:
             try:
                 self.wait(write)

@@ -22,10 +22,11 @@ from milepost.core.model import (
     StepCounts,
     TaskRef,
 )
-from milepost.daemon.store import children, events, items, jobs, operations, reports, saved, tasks
+from milepost.daemon.store import children, events, items, jobs, operations, saved, tasks
 from milepost.daemon.store.reports import Applied
 from milepost.daemon.store.store import Store
 from tests.support import factories
+from tests.support.applying import apply
 from tests.support.factories import NOW, failed, report, succeeded
 
 JOB = "j-aaaaaaaa"
@@ -51,7 +52,7 @@ class Bench:
     async def apply(self, *batch: Report, now: float = NOW) -> Applied:
         """Without the steps: `job()` tells them."""
         jitter = factories.no_jitter()
-        applied = await self.store.write(lambda tx: reports.apply(tx, JOB, 1, self.definition, batch, now, jitter))
+        applied = await self.store.write(lambda tx: apply(tx, JOB, 1, self.definition, batch, now, jitter))
         return replace(applied, steps=())
 
     async def job(self) -> Job:
@@ -144,7 +145,7 @@ class TestApply:
         batch = [succeeded(1, item, result_json='"ünï\\u0000"', folder="f") for item in (1, 2, 3, 3, 99)]
         columns = [Completed.of(batch), Completed.of([succeeded(77, 1)])]
         applied = await bench.store.write(
-            lambda tx: reports.apply(tx, JOB, 1, bench.definition, [], NOW, factories.no_jitter(), columns)
+            lambda tx: apply(tx, JOB, 1, bench.definition, [], NOW, factories.no_jitter(), columns)
         )
         assert Counter(applied.superseded) == Counter(
             TaskRef(*ref) for ref in [(1, 1, 0), (1, 3, 0), (1, 99, 0), (77, 1, 0)]
@@ -157,9 +158,7 @@ class TestApply:
 
     async def test_a_step_that_gives_many_may_come_in_columns(self, bench: Bench) -> None:
         columns = [Completed.of([succeeded(0, 0)])]
-        await bench.store.write(
-            lambda tx: reports.apply(tx, JOB, 1, bench.definition, [], NOW, factories.no_jitter(), columns)
-        )
+        await bench.store.write(lambda tx: apply(tx, JOB, 1, bench.definition, [], NOW, factories.no_jitter(), columns))
         assert await bench.ended() == {0}
 
     async def test_a_batch_that_does_not_count_at_all_takes_no_revision(self, bench: Bench) -> None:

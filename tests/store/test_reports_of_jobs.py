@@ -8,7 +8,7 @@ import pytest
 from milepost.core.model import Completed, ItemState, Job, Report, ReportKind, TaskRef
 from milepost.daemon.store import children, items, jobs, reports, saved
 from milepost.daemon.store.group_commit import Transaction
-from milepost.daemon.store.reports import Applied, Told
+from milepost.daemon.store.reports import Applied, Source, Told
 from milepost.daemon.store.store import Store
 from tests.support import factories
 from tests.support.factories import NOW, failed, report, succeeded
@@ -33,16 +33,13 @@ class Bench:
         """`told`: by whom (0 to 2), and what."""
         parts = [
             Told(
-                self.jobs[number].id,
-                self.jobs[number].sequence,
-                1,
-                PIPELINE,
+                Source(self.jobs[number].id, self.jobs[number].sequence, 1, PIPELINE),
                 () if columns else given,
                 [Completed.of([one]) for one in given] if columns else (),
             )
             for number, given in told
         ]
-        return await self.store.write(lambda tx: reports.apply_all(tx, parts, NOW, factories.no_jitter()))
+        return await self.store.write(lambda tx: reports.apply(tx, parts, NOW, factories.no_jitter()))
 
     async def items(self, number: int) -> dict[str, items.Item]:
         found = await self.store.read(lambda db: items.page(db, IDS[number], full=True))

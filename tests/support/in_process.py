@@ -24,7 +24,7 @@ from milepost.daemon.rpc.job_service import Parts
 from milepost.daemon.rpc.server import Serving, build_server
 from milepost.daemon.sdk_copy import copy_sdk
 from milepost.daemon.snapshot import Snapshots
-from milepost.daemon.store import children, jobs, reports
+from milepost.daemon.store import children, jobs
 from milepost.daemon.store.store import Store
 from milepost.daemon.submit import Submit
 from milepost.daemon.vigil import Vigil
@@ -32,6 +32,7 @@ from milepost.daemon.watch import Hub
 from milepost.v1 import daemon_service_pb2, job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
+from tests.support.applying import apply
 from tests.support.factories import NOW, no_jitter
 
 
@@ -60,7 +61,7 @@ class InProcessDaemon:
 
     async def report(self, job: Job, *found: Report) -> None:
         definition = from_json(job.definition_json)
-        await self.store.write(lambda tx: reports.apply(tx, job.id, 1, definition, found, NOW, no_jitter()))
+        await self.store.write(lambda tx: apply(tx, job.id, 1, definition, found, NOW, no_jitter()))
 
     async def job(self, reference: str) -> job_pb2.Job:
         return (await self.client.call(self.client.jobs.GetJob, pb.GetJobRequest(job=reference))).job

@@ -24,13 +24,20 @@ ROOT = 0
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the runner of a run told. The caller has checked that the run is open, and the runner's token."""
+class Source:
+    """The run whose runner tells something, and its job."""
 
     job_id: str
     sequence: int
     run_number: int
     definition: PipelineDefinition
+
+
+@dataclass(frozen=True)
+class Told:
+    """The caller has checked that the run is open, and the runner's token."""
+
+    source: Source
     reports: Iterable[Report]
     completed: Sequence[Completed] = ()
 
@@ -49,30 +56,14 @@ class Applied:
     steps: tuple[StepCounts, ...] = ()
 
 
-def apply(
-    tx: Transaction,
-    job_id: str,
-    run_number: int,
-    definition: PipelineDefinition,
-    reports: Iterable[Report],
-    now: float,
-    jitter: Callable[[TaskRef], float],
-    completed: Sequence[Completed] = (),
-) -> Applied:
-    """As `apply_all`, for one run."""
-    sequence = rows.sequence_of(tx.connection, job_id)
-    told = Told(job_id, sequence, run_number, definition, reports, completed)
-    return apply_all(tx, [told], now, jitter)[0]
-
-
-def apply_all(tx: Transaction, told: Sequence[Told], now: float, jitter: Callable[[TaskRef], float]) -> list[Applied]:
+def apply(tx: Transaction, told: Sequence[Told], now: float, jitter: Callable[[TaskRef], float]) -> list[Applied]:
     """Applies each report whose item still stands at its step with its epoch; the others change nothing.
 
     An answer for each that told. `jitter` gives 0..1. A failed attempt that will be tried again and a lost execution
     raise the item's epoch, so that the same report sent again is superseded.
     """
     deltas: dict[int, Deltas] = defaultdict(Deltas)
-    batches = [_Batch(tx, one, now, jitter, deltas[one.sequence]) for one in told]
+    batches = [_Batch(tx, one, now, jitter, deltas[one.source.sequence]) for one in told]
     alike: dict[Kind, list[tuple[_Batch, Completed]]] = defaultdict(list)
     for batch in batches:
         for kind, group in batch.sort_out().items():
@@ -83,11 +74,11 @@ def apply_all(tx: Transaction, told: Sequence[Told], now: float, jitter: Callabl
     for batch in batches:
         batch.end_others()
     _forget_saved(tx, batches)
-    counted = {batch.told.sequence: batch.told for batch in batches if batch.has_counted}
+    counted = {batch.source.sequence: batch.source for batch in batches if batch.has_counted}
     changes = [Change(one.job_id, sequence, one.definition, deltas[sequence]) for sequence, one in counted.items()]
     steps = counters.add_all(tx, changes, now) if changes else {}
     return [
-        Applied(tuple(batch.superseded), batch.failed_root, batch.next_due, steps.get(batch.told.sequence, ()))
+        Applied(tuple(batch.superseded), batch.failed_root, batch.next_due, steps.get(batch.source.sequence, ()))
         for batch in batches
     ]
 
@@ -103,19 +94,19 @@ def _checked(definition: PipelineDefinition, report: Report) -> Report | None:
 
 
 def _complete(tx: Transaction, kind: Kind, groups: Sequence[tuple["_Batch", Completed]]) -> None:
-    ended = [Ended(batch.told.sequence, batch.told.run_number, group) for batch, group in groups]
+    ended = [Ended(batch.source.sequence, batch.source.run_number, group) for batch, group in groups]
     for (batch, _), counted in zip(groups, recording.record(tx, kind, ended), strict=True):
         batch.count(counted)
 
 
 def _forget_saved(tx: Transaction, batches: Sequence["_Batch"]) -> None:
     """A task that ended leaves no state behind."""
-    sequences = [batch.told.sequence for batch in batches if batch.ended]
+    sequences = [batch.source.sequence for batch in batches if batch.ended]
     keeping = saved.any_of(tx.connection, sequences) if sequences else ()
     for batch in batches:
-        if batch.told.sequence in keeping:
+        if batch.source.sequence in keeping:
             for step, items in batch.ended:
-                saved.forget(tx, batch.told.sequence, step, items)
+                saved.forget(tx, batch.source.sequence, step, items)
 
 
 @dataclass
@@ -138,6 +129,10 @@ class _Batch:
     #: What is to be looked at one by one.
     others: list[Report] = field(default_factory=list)
 
+    @property
+    def source(self) -> Source:
+        return self.told.source
+
     def sort_out(self) -> dict[Kind, Completed]:
         """What is recorded together; the rest goes to `others`."""
         groups: list[Completed] = []
@@ -149,7 +144,7 @@ class _Batch:
                 apart.extend(group.reports())
         one_by_one: dict[tuple[int, int, ReportKind, str], list[Report]] = defaultdict(list)
         for report in chain(self.told.reports, apart):
-            known = _checked(self.told.definition, report)
+            known = _checked(self.source.definition, report)
             if known is None:
                 self.superseded.append(report.ref)
             elif known.kind in _OUTCOMES and self._gives_one(known.ref.step):
@@ -158,11 +153,11 @@ class _Batch:
                 self.others.append(known)
         alike: dict[Kind, list[Completed]] = defaultdict(list)
         for group in map(self._labelled, [*groups, *map(Completed.of, one_by_one.values())]):
-            alike[Kind.of(group, self.told.definition)].append(group)
+            alike[Kind.of(group, self.source.definition)].append(group)
         return {kind: Completed.joined(groups) for kind, groups in alike.items()}
 
     def _gives_one(self, step: int) -> bool:
-        steps = self.told.definition.steps
+        steps = self.source.definition.steps
         return 0 <= step < len(steps) and steps[step].gives is Gives.ONE
 
     def count(self, counted: Counted) -> None:
@@ -184,8 +179,8 @@ class _Batch:
 
     def _complete_giving_many(self, report: Report) -> None:
         group = self._labelled(Completed.of([report]))
-        ended = Ended(self.told.sequence, self.told.run_number, group)
-        counted = recording.record(self.tx, Kind.of(group, self.told.definition), [ended])[0]
+        ended = Ended(self.source.sequence, self.source.run_number, group)
+        counted = recording.record(self.tx, Kind.of(group, self.source.definition), [ended])[0]
         self.count(counted)
         if counted.group is not None:
             self._give(report)
@@ -193,7 +188,7 @@ class _Batch:
     def _end_incomplete(self, report: Report) -> None:
         """It failed, was lost under its worker, or was given back."""
         ref = report.ref
-        place = self.told.sequence, ref.item, ref.step, ref.epoch
+        place = self.source.sequence, ref.item, ref.step, ref.epoch
         row = self.tx.execute(_QUERIES.standing, place).fetchone()
         if row is None:
             self.superseded.append(ref)
@@ -215,7 +210,7 @@ class _Batch:
         if not label:
             return label
         if step not in self.labels:
-            labels = self.tx.execute(_QUERIES.labels, (self.told.sequence, step))
+            labels = self.tx.execute(_QUERIES.labels, (self.source.sequence, step))
             self.labels[step] = {row["label"] for row in labels}
         known = self.labels[step]
         if label not in known and len(known) >= MAX_LABELS:
@@ -229,13 +224,13 @@ class _Batch:
             Outcome.FAILED.value,
             report.label,
             report.result_json,
-            self.told.run_number,
+            self.source.run_number,
             report.start_time,
             report.end_time,
             report.folder,
             rows.to_json(failure),
             self.tx.revision,
-            self.told.sequence,
+            self.source.sequence,
             ref.item,
             ref.step,
             ref.epoch,
@@ -243,7 +238,7 @@ class _Batch:
 
     def _give(self, report: Report) -> None:
         """What the task gave, besides the chunks that came before."""
-        shape = self.told.definition.steps[report.ref.step]
+        shape = self.source.definition.steps[report.ref.step]
         if shape.enumerates:
             self._end_enumeration(report)
         elif shape.feeds is not None and (report.children or report.ref.epoch > 0):
@@ -264,17 +259,17 @@ class _Batch:
 
     def _children_of(self, report: Report) -> int | None:
         """How many there are now; None when no step follows that counts them."""
-        first = self.told.definition.line_of_children(report.ref.step)
+        first = self.source.definition.line_of_children(report.ref.step)
         if first is None:
             return None
-        return children.counted(self.tx, self.told.sequence, first) + self.deltas.total[first.position]
+        return children.counted(self.tx, self.source.sequence, first) + self.deltas.total[first.position]
 
     def _expand(self, report: Report) -> None:
         enumeration = report.enumeration or round(report.start_time * 1_000_000)
         children.store(
             self.tx,
-            self.told.sequence,
-            self.told.definition,
+            self.source.sequence,
+            self.source.definition,
             report.ref,
             enumeration,
             0,
@@ -287,25 +282,25 @@ class _Batch:
 
     def _drop_missing(self, report: Report, enumeration: int) -> None:
         children.drop_missing(
-            self.tx, self.told.sequence, self.told.definition, report.ref, enumeration, self.now, self.deltas
+            self.tx, self.source.sequence, self.source.definition, report.ref, enumeration, self.now, self.deltas
         )
 
     def _fail(self, report: Report, key: str, attempts_used: int) -> None:
         ref = report.ref
         failure = report.failure or Failure("unknown", "", "It failed without saying why.")
         self._insert_attempt(report, key, attempts_used, failure)
-        policy = self.told.definition.steps[ref.step].retry
+        policy = self.source.definition.steps[ref.step].retry
         due = retry.after_failure(policy, attempts_used, failure, self.now, self.jitter(ref))
         if due is None:
             self._give_up(report, attempts_used, failure)
             return
         self.next_due = due if self.next_due is None else min(due, self.next_due)
-        self.tx.execute(_QUERIES.retry, (due, attempts_used, self.told.sequence, ref.item))
+        self.tx.execute(_QUERIES.retry, (due, attempts_used, self.source.sequence, ref.item))
         self.deltas.retrying[ref.step] += 1
 
     def _lose(self, report: Report, key: str, attempts_used: int, lost: int) -> None:
         if lost < retry.LOST_LIMIT:
-            self.tx.execute(_QUERIES.lose, (lost, self.told.sequence, report.ref.item))
+            self.tx.execute(_QUERIES.lose, (lost, self.source.sequence, report.ref.item))
             return
         how = report.failure or Failure(
             retry.LOST_WORKER, "", "", remedy="See the job's log for what ended the worker."
@@ -317,15 +312,16 @@ class _Batch:
 
     def _insert_attempt(self, report: Report, key: str, number: int, failure: Failure) -> None:
         ref, times = report.ref, (report.start_time, report.end_time)
+        sequence, run = self.source.sequence, self.source.run_number
         self.tx.execute(
             _QUERIES.insert_attempt,
-            (self.told.sequence, ref.step, ref.item, key, number, self.told.run_number, *times, rows.to_json(failure)),
+            (sequence, ref.step, ref.item, key, number, run, *times, rows.to_json(failure)),
         )
 
     def _give_up(self, report: Report, attempts_used: int, failure: Failure) -> None:
         ref = report.ref
         self.tx.execute(_QUERIES.record, self._row(report, failure))
-        self.tx.execute(_QUERIES.give_up, (report.label, attempts_used, self.told.sequence, ref.item))
+        self.tx.execute(_QUERIES.give_up, (report.label, attempts_used, self.source.sequence, ref.item))
         self.deltas.records[ref.step, Outcome.FAILED, report.label] += 1
         self.ended.append((ref.step, (ref.item,)))
         if ref.item == ROOT:
