@@ -45,7 +45,10 @@ class Listing:
 
     def tell(self, changes: Changes) -> None:
         """What moved is put in its place; anything else is only drawn anew."""
-        self.is_stale = self.is_stale or changes.moved or (bool(changes.dirty) and self._depends_on_values)
+        has_all_now = self._stays_on_top and self._store.complete
+        self.is_stale = (
+            self.is_stale or has_all_now or changes.moved or (bool(changes.dirty) and self._depends_on_values)
+        )
         is_due = time.monotonic() - self._rebuilt >= REORDER
         if self.is_stale and (is_due or not self.view.ids):
             self.rebuild()
