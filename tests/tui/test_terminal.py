@@ -174,8 +174,9 @@ async def force_cancels(story: Story) -> None:
     await terminal.wait_shown("Keep the job")
 
     async def confirmed() -> bool:
-        await terminal.press("y")  # it counts only once a person can have read the question
-        return "Keep the job" not in await terminal.screen()
+        if "Keep the job" in await terminal.screen():
+            await terminal.press("y")  # it counts only once a person can have read the question
+        return state_of(await daemon.job(story.job_id)) is not JobState.RUNNING
 
     await wait_until(confirmed, "the question is answered")
     await story.wait_listed("⊘ cancelled", JobState.CANCELLED)
