@@ -1,54 +1,36 @@
 """What a person may do with a job now, in words. Clients display this list and decide nothing (J6)."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import MilepostError
-from milepost.core.lifecycle import Circumstances, Condition, condition_of, effect_of
-from milepost.core.model import Command, Job, JobState, Reason
+from milepost.core.lifecycle import Circumstances, Condition, effect_of
+from milepost.core.model import Command, JobState, Reason
 from milepost.core.progress import Counts
 from milepost.core.transitions import Effect
 
 
-class Action(NamedTuple):
-    """`effect` when allowed: what it would do. `refusal` when not: why, and what to do instead."""
+class Offer(NamedTuple):
+    """What a command would do, or why it is refused and what to do instead."""
 
     command: Command
-    allowed: bool
     recommended: bool
-    effect: str = ""
-    refusal: Reason | None = None
+    effect: Effect | Reason
 
 
-def actions(
-    job: Job,
-    definition: PipelineDefinition,
-    steps: Sequence[Counts],
-    circumstances: Circumstances,
-    *,
-    stalled: bool = False,
-) -> tuple[Action, ...]:
-    """One entry for each command, in a fixed order; exactly what `lifecycle.decide` would say.
+def offers(job: Condition, circumstances: Circumstances, *, stalled: bool = False) -> tuple[Offer, ...]:
+    """One for each command, in a fixed order; exactly what `lifecycle.decide` would say.
 
-    `steps`: the counts of the job's steps, here and below. `stalled`: a finding says that the job, or its pause, does
-    not get on.
+    `stalled`: a finding says that the job, or its pause, does not get on.
     """
-    wanted = _recommended(job, stalled)
+    wanted = _recommended(job.state, stalled)
+    found = [(command, _effect_or_refusal(job, command, circumstances)) for command in Command]
     return tuple(
-        Action(command, allowed=False, recommended=False, refusal=found)
-        if isinstance(found, Reason)
-        else Action(command, True, command in wanted, effect_text(definition, steps, command, found))
-        for command, found in _possible(condition_of(job), circumstances)
+        Offer(command, command in wanted and not isinstance(effect, Reason), effect) for command, effect in found
     )
-
-
-@lru_cache(maxsize=1000)
-def _possible(job: Condition, circumstances: Circumstances) -> tuple[tuple[Command, Effect | Reason], ...]:
-    """What each command would do, or why it is refused. Kept, because a running job is asked at each of its changes."""
-    return tuple((command, _effect_or_refusal(job, command, circumstances)) for command in Command)
 
 
 def _effect_or_refusal(job: Condition, command: Command, circumstances: Circumstances) -> Effect | Reason:
@@ -58,8 +40,8 @@ def _effect_or_refusal(job: Condition, command: Command, circumstances: Circumst
         return Reason(error.code, error.message, error.remedy)
 
 
-def _recommended(job: Job, stalled: bool) -> Sequence[Command]:
-    match job.state:
+def _recommended(state: JobState, stalled: bool) -> Sequence[Command]:
+    match state:
         case JobState.PAUSED | JobState.FAILED | JobState.CANCELLED | JobState.WAITING:
             return (Command.RESUME,)
         case JobState.RUNNING:
@@ -118,6 +100,27 @@ def _retry_text(tasks: int) -> str:
     return f"runs {tasks} failed {'task' if tasks == 1 else 'tasks'} again"
 
 
+#: What is said of an effect however far the job is.
+_TEXTS: Mapping[Effect, str] = MappingProxyType(
+    {
+        Effect.HOLD: "is held: it does not start until it is resumed",
+        Effect.STOP_TO_PAUSE: "starts nothing more, completes what is in flight, then pauses",
+        Effect.STOP_TO_PAUSE_NOW: "kills what is in flight, which runs again after resume, then pauses",
+        Effect.REVOKE_PAUSE: "takes the pause back and goes on",
+        Effect.CANCEL_AT_ONCE: "ends it; it can be resumed",
+        Effect.STOP_TO_CANCEL: "starts nothing more, completes what is in flight, then ends it; it can be resumed",
+        Effect.STOP_TO_FORCE_CANCEL: "kills its whole process tree at once; what is recorded is kept and it can be resumed",
+    }
+)
+
+
+def fixed_text(command: Command, effect: Effect, step: str = "a step") -> str | None:
+    """As `effect_text`; None when it depends on how far the job is."""
+    if effect in (Effect.STOP_TO_REWIND, Effect.REWIND):
+        return _rewind_text(command, step)
+    return _TEXTS.get(effect)
+
+
 def effect_text(
     definition: PipelineDefinition,
     steps: Sequence[Counts],
@@ -127,27 +130,16 @@ def effect_text(
     step: str = "a step",
     retrying: int | None = None,
 ) -> str:
-    """`step`: where a restart begins; `retrying`: failed tasks that a retry, or a resume that retries, runs again."""
+    """What the command does, in words. `steps`: the counts of the job's steps, here and above.
+
+    `step`: where a restart begins; `retrying`: failed tasks that a retry, or a resume that retries, runs again.
+    """
+    if (fixed := fixed_text(command, effect, step)) is not None:
+        return fixed
     match effect:
-        case Effect.HOLD:
-            return "is held: it does not start until it is resumed"
-        case Effect.STOP_TO_PAUSE:
-            return "starts nothing more, completes what is in flight, then pauses"
-        case Effect.STOP_TO_PAUSE_NOW:
-            return "kills what is in flight, which runs again after resume, then pauses"
-        case Effect.REVOKE_PAUSE:
-            return "takes the pause back and goes on"
         case Effect.ENQUEUE:
             return position_text(definition, steps, retrying or 0) + skipped_steps_text(definition, steps)
         case Effect.STOP_TO_RESTART:
             return f"kills the run and starts a new one: {position_text(definition, steps)}"
-        case Effect.STOP_TO_REWIND | Effect.REWIND:
-            return _rewind_text(command, step)
-        case Effect.CANCEL_AT_ONCE:
-            return "ends it; it can be resumed"
-        case Effect.STOP_TO_CANCEL:
-            return "starts nothing more, completes what is in flight, then ends it; it can be resumed"
-        case Effect.STOP_TO_FORCE_CANCEL:
-            return "kills its whole process tree at once; what is recorded is kept and it can be resumed"
-        case Effect.RETRY_IN_PLACE | Effect.RETRY_AND_ENQUEUE:
+        case _:
             return _retry_text(sum(counted.failed for counted in steps) if retrying is None else retrying)

@@ -5,7 +5,6 @@ machine slept, and that the one who looks was kept from it: then what was said m
 cases ages start afresh.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 #: Seconds by which the clocks may part between two looks: they are not read in the same instant.
@@ -21,8 +20,7 @@ class Clocks(NamedTuple):
     boottime: float
 
 
-@dataclass(frozen=True)
-class Awake:
+class Awake(NamedTuple):
     """`since`: on the monotonic clock, when time began to pass without a gap; `last`: the latest look."""
 
     since: float

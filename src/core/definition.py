@@ -144,6 +144,16 @@ class PipelineDefinition:
         """The line that a person means by "items": the first one below the root, else the root's own."""
         return next((s.feeds for s in self.steps if s.feeds is not None), 0)
 
+    @cached_property
+    def item_steps(self) -> tuple[int, ...]:
+        """The steps that take the items of that line."""
+        return tuple(step.position for step in self.steps if step.line == self.item_line)
+
+    @cached_property
+    def counted_steps(self) -> tuple[int, ...]:
+        """The steps that a job's progress is counted by: all but the enumeration of items."""
+        return tuple(step.position for step in self.steps if not step.enumerates)
+
 
 def lines_for(steps: list[StepDefinition]) -> tuple[StepDefinition, ...]:
     """Gives each step its position, line and feeds, from what it takes and gives."""

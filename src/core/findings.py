@@ -8,6 +8,7 @@ job goes on (`lifecycle.settle`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from milepost.core.definition import StepDefinition
 from milepost.core.model import ACTIVE_STATES, FindingKind, Job, JobState, Reason
@@ -39,8 +40,7 @@ class Patience:
     progress: float | None = None
 
 
-@dataclass(frozen=True)
-class ExecutingTask:
+class ExecutingTask(NamedTuple):
     """`name`: "step item". `quiet`: seconds since it began or last showed progress; `limit`: how long that may be.
 
     `worker`: its process, 0 when none executes it; `limit` is None when nobody has to point it out.

@@ -10,6 +10,7 @@ beats pause, wait and fail; force only escalates; resume revokes a pause that is
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
@@ -37,8 +38,7 @@ _REWRITES = frozenset({Effect.STOP_TO_REWIND, Effect.REWIND, Effect.RETRY_IN_PLA
 _STARTS = frozenset({Effect.ENQUEUE, Effect.REWIND, Effect.RETRY_AND_ENQUEUE})
 
 
-@dataclass(frozen=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """What a decision depends on besides the job: who holds its uniqueness key, and which sentinel file pauses it."""
 
     key_holder: str | None = None
@@ -64,8 +64,7 @@ class Request:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(NamedTuple):
     """What of a job decides which commands are possible, and nothing else of it. `stop`: the target of its stop."""
 
     id: str

@@ -4,6 +4,7 @@
 what is pending are computed here, never stored.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -48,18 +49,12 @@ def step_counts(
     """Counts by step, in order. `in_flight`: tasks executing now by step position, as the runner last said."""
     result = []
     for step, (open_tasks, upstream) in zip(steps, open_tasks_of(definition, steps), strict=True):
-        executing = min(open_tasks, in_flight.get(step.position, 0))
+        position, _, total, known, succeeded, failed, skipped, *_ = step
+        executing = in_flight.get(position, 0)
+        if executing > open_tasks:
+            executing = open_tasks
         result.append(
-            Counts(
-                total=step.total,
-                total_known=step.total_known,
-                succeeded=step.succeeded,
-                failed=step.failed,
-                skipped=step.skipped,
-                upstream=upstream,
-                in_flight=executing,
-                pending=open_tasks - executing,
-            )
+            Counts(total, known, succeeded, failed, skipped, upstream, executing, open_tasks - executing)
         )
     return tuple(result)
 
@@ -78,7 +73,7 @@ def open_tasks_of(definition: PipelineDefinition, steps: Sequence[StepCounts]) -
 
 def job_counts(definition: PipelineDefinition, counts: Sequence[Counts]) -> Counts:
     """What a person means by "228 of 313": items of the item line, or the steps of a pipeline without items."""
-    line = [count for count, shape in zip(counts, definition.steps, strict=True) if shape.line == definition.item_line]
+    line = [counts[position] for position in definition.item_steps]
     if definition.item_line == 0:
         return Counts(
             total=len(line),
@@ -99,25 +94,18 @@ def job_counts(definition: PipelineDefinition, counts: Sequence[Counts]) -> Coun
         in_flight += count.in_flight
     total, succeeded = line[0].total, line[-1].succeeded
     in_flight = min(in_flight, total - succeeded - failed - skipped)
-    return Counts(
-        total=total,
-        total_known=line[0].total_known,
-        succeeded=succeeded,
-        failed=failed,
-        skipped=skipped,
-        upstream=0,
-        in_flight=in_flight,
-        pending=total - succeeded - failed - skipped - in_flight,
-    )
+    pending = total - succeeded - failed - skipped - in_flight
+    return Counts(total, line[0].total_known, succeeded, failed, skipped, 0, in_flight, pending)
 
 
 def job_outcomes(definition: PipelineDefinition, steps: Sequence[StepCounts]) -> tuple[LabelCount, ...]:
     """Where the items of the item line ended, by label; adds up to what is processed."""
-    line = [step for step, shape in zip(steps, definition.steps, strict=True) if shape.line == definition.item_line]
+    line = definition.item_steps
     total: dict[tuple[Outcome, str], int] = {}
-    for step in line:
-        for entry in step.labels:
-            if entry.outcome is not Outcome.SUCCEEDED or step is line[-1] or definition.item_line == 0:
+    for position in line:
+        leave_all = position == line[-1] or definition.item_line == 0
+        for entry in steps[position].labels:
+            if leave_all or entry.outcome is not Outcome.SUCCEEDED:
                 key = (entry.outcome, entry.label)
                 total[key] = total.get(key, 0) + entry.count
     return tuple(LabelCount(outcome, label, count) for (outcome, label), count in sorted(total.items()) if count)
@@ -145,10 +133,10 @@ def percent(counts: Sequence[Counts]) -> float:
     """0 to 100, of what can still arrive at these steps; 100 only when nothing remains."""
     possible = processed = 0
     known = True
-    for count in counts:
-        possible += count.total - count.upstream
-        processed += count.processed
-        known = known and count.total_known
+    for total, total_known, succeeded, failed, skipped, upstream, _, _ in counts:
+        possible += total - upstream
+        processed += succeeded + failed + skipped
+        known = known and total_known
     if not known:
         # The rest of the input is unknown: what is known must not look like all of it.
         possible = max(possible, processed + 1)
@@ -157,16 +145,46 @@ def percent(counts: Sequence[Counts]) -> float:
 
 def job_percent(definition: PipelineDefinition, counts: Sequence[Counts]) -> float:
     """Over all tasks but the enumeration of items, so that one-item steps count as steps."""
-    return percent([c for c, shape in zip(counts, definition.steps, strict=True) if not shape.enumerates])
+    return percent([counts[position] for position in definition.counted_steps])
 
 
 def rate(samples: Sequence[Sample], now: float) -> float:
     """Processed per second over the window that ends now; 0 without enough history. Samples are in order of time."""
-    first = next((sample for sample in samples if now - sample.time <= RATE_WINDOW), None)
-    if first is None:
+    within = bisect_left(samples, (now - RATE_WINDOW,))
+    if within == len(samples):
         return 0.0
+    first = samples[within]
     span = now - first.time
     return (samples[-1].processed - first.processed) / span if span >= RATE_MINIMUM else 0.0
+
+
+def job_rate(definition: PipelineDefinition, counts: Sequence[Counts], rates: Sequence[float]) -> float:
+    """Items (or steps of a pipeline without items) processed per second; `rates`: by step.
+
+    An item is processed where it leaves its line: at the last step every one does, before it those that fail or are
+    skipped, as far as we know in the share that did so until now.
+    """
+    line = definition.item_steps
+    total = 0.0
+    for position in line:
+        if rates[position] and (processed := counts[position].processed):
+            all_leave = position == line[-1] or definition.item_line == 0
+            left = processed if all_leave else counts[position].failed + counts[position].skipped
+            total += rates[position] * left / processed
+    return total
+
+
+def job_eta(definition: PipelineDefinition, counts: Sequence[Counts], rates: Sequence[float]) -> float | None:
+    """As `eta`, by tasks, because a pipeline with barriers processes no item for a long time."""
+    tasks_per_second = 0.0
+    for position in definition.counted_steps:
+        tasks_per_second += rates[position]
+    if tasks_per_second <= 0:
+        return None
+    tasks = 0
+    for position in definition.counted_steps:
+        tasks += counts[position].pending + counts[position].in_flight
+    return tasks / tasks_per_second if tasks and all([count.total_known for count in counts]) else None
 
 
 class Span(NamedTuple):
@@ -178,7 +196,12 @@ class Span(NamedTuple):
 
 def seconds_at_work(within: Span, runs: Sequence[Span]) -> float:
     """How much of a span some run was going on: a pause is no work. Runs do not overlap."""
-    return sum(max(0.0, min(run.end, within.end) - max(run.start, within.start)) for run in runs)
+    total = 0.0
+    for start, end in runs:
+        common = (end if end < within.end else within.end) - (start if start > within.start else within.start)
+        if common > 0:
+            total += common
+    return total
 
 
 def eta(counts: Counts, items_per_second: float) -> float | None:

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from milepost.core.model import FindingKind, JobState
 
@@ -156,8 +156,7 @@ class Filterable(Protocol):
     def findings(self) -> frozenset[FindingKind]: ...
 
 
-@dataclass(frozen=True)
-class FilterSubject:
+class FilterSubject(NamedTuple):
     """A `Filterable` and nothing else."""
 
     id: str

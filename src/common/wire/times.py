@@ -14,8 +14,8 @@ def timestamp(seconds: float | None) -> Timestamp | None:
     """None stays None, so that the field remains unset. A time that does not fit becomes the nearest that does."""
     if seconds is None:
         return None
-    whole, micros = divmod(round(_within(FIRST_TIME, seconds, LAST_TIME) * MICROSECONDS), MICROSECONDS)
-    return Timestamp(seconds=whole, nanos=micros * 1000)
+    whole, nanos = _parts(FIRST_TIME, seconds, LAST_TIME)
+    return Timestamp(seconds=whole, nanos=nanos)
 
 
 def unix_seconds(moment: Timestamp) -> float:
@@ -26,10 +26,22 @@ def duration(seconds: float | None) -> Duration | None:
     """None stays None. What does not fit, and what is negative, becomes the nearest that does."""
     if seconds is None:
         return None
-    whole, micros = divmod(round(_within(0.0, seconds, _LONGEST) * MICROSECONDS), MICROSECONDS)
-    return Duration(seconds=whole, nanos=micros * 1000)
+    whole, nanos = _parts(0.0, seconds, _LONGEST)
+    return Duration(seconds=whole, nanos=nanos)
 
 
-def _within(low: float, value: float, high: float) -> float:
-    # In this order NaN becomes the lower bound.
-    return min(max(low, value), high)
+def write_timestamp(message: Timestamp, seconds: float) -> None:
+    """As `timestamp`, into a message that is there."""
+    message.seconds, message.nanos = _parts(FIRST_TIME, seconds, LAST_TIME)
+
+
+def write_duration(message: Duration, seconds: float) -> None:
+    """As `duration`, into a message that is there."""
+    message.seconds, message.nanos = _parts(0.0, seconds, _LONGEST)
+
+
+def _parts(low: float, value: float, high: float) -> tuple[int, int]:
+    """The value, or the bound next to it, as seconds and nanoseconds. NaN becomes the lower bound."""
+    within = value if low <= value <= high else min(max(low, value), high)
+    whole, micros = divmod(round(within * MICROSECONDS), MICROSECONDS)
+    return whole, micros * 1000
