@@ -109,7 +109,8 @@ _TEXTS: Mapping[Effect, str] = MappingProxyType(
         Effect.REVOKE_PAUSE: "takes the pause back and goes on",
         Effect.CANCEL_AT_ONCE: "ends it; it can be resumed",
         Effect.STOP_TO_CANCEL: "starts nothing more, completes what is in flight, then ends it; it can be resumed",
-        Effect.STOP_TO_FORCE_CANCEL: "kills its whole process tree at once; what is recorded is kept and it can be resumed",
+        Effect.STOP_TO_FORCE_CANCEL: "kills its whole process tree at once; what is recorded is kept and it can be "
+        "resumed",
     }
 )
 

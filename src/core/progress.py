@@ -53,9 +53,7 @@ def step_counts(
         executing = in_flight.get(position, 0)
         if executing > open_tasks:
             executing = open_tasks
-        result.append(
-            Counts(total, known, succeeded, failed, skipped, upstream, executing, open_tasks - executing)
-        )
+        result.append(Counts(total, known, succeeded, failed, skipped, upstream, executing, open_tasks - executing))
     return tuple(result)
 
 
@@ -184,7 +182,7 @@ def job_eta(definition: PipelineDefinition, counts: Sequence[Counts], rates: Seq
     tasks = 0
     for position in definition.counted_steps:
         tasks += counts[position].pending + counts[position].in_flight
-    return tasks / tasks_per_second if tasks and all([count.total_known for count in counts]) else None
+    return tasks / tasks_per_second if tasks and all(count.total_known for count in counts) else None
 
 
 class Span(NamedTuple):
@@ -198,9 +196,7 @@ def seconds_at_work(within: Span, runs: Sequence[Span]) -> float:
     """How much of a span some run was going on: a pause is no work. Runs do not overlap."""
     total = 0.0
     for start, end in runs:
-        common = (end if end < within.end else within.end) - (start if start > within.start else within.start)
-        if common > 0:
-            total += common
+        total += max(0.0, min(end, within.end) - max(start, within.start))
     return total
 
 

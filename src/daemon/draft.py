@@ -68,11 +68,9 @@ class Draft:
 
     def serves(self, job: Job, definition: PipelineDefinition) -> bool:
         """Whether the document of this job can be written into it."""
-        return (
-            self._definition is definition and self._parameters == job.parameters_json and self._written < RENEWED
-        )
+        return self._definition is definition and self._parameters == job.parameters_json and self._written < RENEWED
 
-    def write(self, view: View) -> bytes:
+    def encode(self, view: View) -> bytes:
         self._written += 1
         self._write_changing(view)
         parts = [
@@ -105,7 +103,7 @@ class Draft:
             job.elapsed + view.running,
         )
         for draft, step, counts, rate in zip(self._steps, job.steps, view.counts, rates, strict=True):
-            draft.write(step, counts, rate, _elapsed(step, view.spans, now))
+            draft.update(step, counts, rate, _elapsed(step, view.spans, now))
 
     def _encode_lasting(self, job: Job) -> bytes:
         values = _lasting_values(job)
@@ -128,7 +126,7 @@ class _Step:
         self._message = message
         self._written: tuple[object, ...] = ()
 
-    def write(self, step: StepCounts, counts: Counts, rate: float, elapsed: float | None) -> None:
+    def update(self, step: StepCounts, counts: Counts, rate: float, elapsed: float | None) -> None:
         values = step, counts, rate, elapsed
         if values == self._written:
             return

@@ -116,6 +116,7 @@ def take_in_spool(
 ) -> str:
     """Records what a run left behind, as far as it makes sense; returns in words what did not."""
     source = Source(job_id, rows.sequence_of(tx.connection, job_id), run_number, definition)
+    tx.touch(job_id)  # first, so that nobody is told how it got on by a record that is undone
     for number, batch in enumerate(batches, 1):
         tx.execute("SAVEPOINT spooled")
         try:
@@ -164,7 +165,7 @@ def _take_in_what_comes_first(
         failed += unusable[: 0 if failed else 1]
         any_counts |= not (void or unusable)
     if any_counts:
-        recorded.steps = tuple(counters.steps_of(tx.connection, [source.sequence])[source.sequence])
+        recorded.steps = counters.steps_of(tx.connection, source.sequence)
     for ref, state_json in received.saved:
         saved.put(tx, source.job_id, ref, state_json)
     return failed

@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from milepost.core import progress
 from milepost.core.definition import PipelineDefinition, from_json
 from milepost.core.findings import Finding, does_not_get_on
 from milepost.core.lifecycle import Circumstances
-from milepost.core.model import ACTIVE_STATES, Job, JobState
+from milepost.core.model import ACTIVE_STATES, FindingKind, Job, JobState
 from milepost.core.progress import Counts, Span
 from milepost.daemon.circumstances import key_holder, pause_file
 from milepost.daemon.draft import Draft, View
@@ -28,7 +28,7 @@ from milepost.v1 import job_pb2 as pb
 #: Jobs whose drafts are kept.
 KEPT_DRAFTS = 1000
 #: Documents that are built before the loop gets a turn.
-BURST = 5
+BURST = 10
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,11 @@ class Surroundings:
 
 
 class Document(NamedTuple):
-    """`encoded`: a `Job`. The rest is what filters and the queue ask of it."""
+    """`encoded`: a `Job`. The rest is what filters and the queue ask of it, and what its actions depend on."""
 
     job: Job
     place: int
+    circumstances: Circumstances
     counts: Counts
     findings: Sequence[Finding]
     encoded: bytes
@@ -65,24 +66,27 @@ class Document(NamedTuple):
         return pb.Job.FromString(self.encoded)
 
     def subject(self) -> FilterSubject:
-        """What a filter sees of the job."""
-        job, counts = self.job, self.counts
-        return FilterSubject(
-            job.id,
-            job.name,
-            job.state,
-            job.pipeline,
-            job.queue,
-            job.labels,
-            job.create_time,
-            job.activity_time,
-            job.priority,
-            counts.total,
-            counts.succeeded,
-            counts.failed,
-            counts.skipped,
-            frozenset([finding.kind for finding in self.findings]),
-        )
+        return subject(self.job, self.counts, {finding.kind for finding in self.findings})
+
+
+def subject(job: Job, counts: Counts, findings: Collection[FindingKind]) -> FilterSubject:
+    """What a filter sees of the job."""
+    return FilterSubject(
+        job.id,
+        job.name,
+        job.state,
+        job.pipeline,
+        job.queue,
+        job.labels,
+        job.create_time,
+        job.activity_time,
+        job.priority,
+        counts.total,
+        counts.succeeded,
+        counts.failed,
+        counts.skipped,
+        frozenset(findings),
+    )
 
 
 class Snapshots:
@@ -111,13 +115,13 @@ class Snapshots:
             pause_file=pause_file(self._folder),
         )
 
-    async def build(self, found: Sequence[Job], around: Surroundings) -> list[Document | None]:
+    async def build(self, found: Iterable[tuple[Job, Surroundings]]) -> list[Document | None]:
         """One document a job, in the same order; the loop gets turns in between.
 
         None for one that cannot be built: nobody is to miss the other jobs for it.
         """
         documents = []
-        for number, job in enumerate(found):
+        for number, (job, around) in enumerate(found):
             if number and number % BURST == 0:
                 await asyncio.sleep(0)
             documents.append(self._build_or_tell(job, around))
@@ -141,8 +145,8 @@ class Snapshots:
         noticed = found if live.unrecorded is None else (*found, live.unrecorded)
         counts = progress.step_counts(definition, job.steps, live.in_flight)
         total, place = progress.job_counts(definition, counts), around.places.get(job.id, 0)
-        run_start = around.run_starts.get(job.id)
-        encoded = self._draft(job, definition).write(
+        circumstances, run_start = around.circumstances(job.id), around.run_starts.get(job.id)
+        encoded = self._draft(job, definition).encode(
             View(
                 job,
                 definition,
@@ -154,11 +158,11 @@ class Snapshots:
                 spans=_run_spans(job, run_start, around.earlier_runs.get(job.id, ()), now),
                 running=max(0.0, now - run_start) if run_start is not None else 0.0,
                 findings=noticed,
-                circumstances=around.circumstances(job.id),
+                circumstances=circumstances,
                 stalled=does_not_get_on(found) if found else False,
             )
         )
-        return Document(job, place, total, noticed, encoded)
+        return Document(job, place, circumstances, total, noticed, encoded)
 
     def _draft(self, job: Job, definition: PipelineDefinition) -> Draft:
         """The one that is kept for a job that runs: it is told at each of its changes."""

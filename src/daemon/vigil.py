@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from milepost.common import processes
 from milepost.core import findings as rules
 from milepost.core.clocks import Awake, Clocks
-from milepost.core.definition import PipelineDefinition, from_json
+from milepost.core.definition import PipelineDefinition, StepDefinition, from_json
 from milepost.core.findings import Evidence, ExecutingTask, Finding, Patience
 from milepost.core.model import ACTIVE_STATES, Event, FindingKind, Job, Reason, Run
 from milepost.daemon.live import Live, RunningTask
@@ -74,9 +74,9 @@ class Vigil:
         """As of now, for a document of the job."""
         if job.state not in ACTIVE_STATES:
             return ()
-        self.look_at_clocks()  # a daemon that was stopped may be asked before it looks at the runs
-        found = rules.findings(job, self._evidence(job.id, definition), time.time(), self._patience)
-        if job.id in self._watched:
+        now = self.look_at_clocks()  # a daemon that was stopped may be asked before it looks at the runs
+        found = rules.findings(job, self._evidence(job.id, definition, now), time.time(), self._patience)
+        if found and job.id in self._watched:
             self._watched[job.id].shown |= _codes(found)
         return found
 
@@ -89,13 +89,15 @@ class Vigil:
                 found[kind].append(job_id)
         return found
 
-    def look_at_clocks(self) -> None:
-        """Before the runs are looked at."""
-        self._awake = self._awake.looked(self._clocks())
+    def look_at_clocks(self) -> float:
+        """Before the runs are looked at. Returns the monotonic one."""
+        clocks = self._clocks()
+        self._awake = self._awake.looked(clocks)
+        return clocks.monotonic
 
     def silence(self, job_id: str) -> float:
         """Seconds since the runner was heard, or since its run was first asked about or looked at."""
-        return self._silence(job_id, self._watched_run(job_id))
+        return self._silence(job_id, self._watched_run(job_id), self._clocks().monotonic)
 
     async def look(self, job: Job, run: Run) -> None:
         """Records what begins and what ends, and has watchers see what changed. Raises what the store raises."""
@@ -130,13 +132,14 @@ class Vigil:
     def _is_out_of_date(self, watched: _Watched) -> bool:
         return self._clocks().monotonic - watched.told >= TOLD_AGAIN
 
-    def _evidence(self, job_id: str, definition: PipelineDefinition) -> Evidence:
-        live, watched, now = self._live(job_id), self._watched.get(job_id), self._clocks().monotonic
+    def _evidence(self, job_id: str, definition: PipelineDefinition, now: float) -> Evidence:
+        """`now`: monotonic."""
+        live, watched, steps = self._live(job_id), self._watched.get(job_id), definition.steps
         if watched is None:
-            return Evidence(tasks=[ExecutingTask(_name(task, definition), 0.0, task.worker) for task in live.tasks])
+            return Evidence(tasks=[ExecutingTask(_name(task, steps), 0.0, task.worker) for task in live.tasks])
         return Evidence(
             runner=watched.pid,
-            silence=self._silence(job_id, watched),
+            silence=self._silence(job_id, watched, now),
             stopped=watched.stopped,
             silent_workers=[
                 rules.SilentWorker(worker.pid, self._age(live, worker.silence, now), worker.tasks, worker.starting)
@@ -144,17 +147,16 @@ class Vigil:
             ],
             tasks=[
                 ExecutingTask(
-                    name=_name(task, definition),
-                    quiet=self._age(live, task.quiet, now),
-                    worker=task.worker,
-                    limit=self._limit(definition, task.step, watched),
+                    _name(task, steps),
+                    self._age(live, task.quiet, now),
+                    task.worker,
+                    self._limit(definition, task.step, watched),
                 )
                 for task in live.tasks
             ],
         )
 
-    def _silence(self, job_id: str, watched: _Watched) -> float:
-        now = self._clocks().monotonic
+    def _silence(self, job_id: str, watched: _Watched, now: float) -> float:
         return self._awake.bounded(now - self._heard(job_id, watched), now)
 
     def _heard(self, job_id: str, watched: _Watched) -> float:
@@ -216,8 +218,8 @@ def _ended(finding: Finding, now: float) -> Event:
     return Event("FINDING_ENDED", now, "daemon", message=f"{finding.reason.code}: over, {lasted:.0f} s after it began.")
 
 
-def _name(task: RunningTask, definition: PipelineDefinition) -> str:
-    return f"{definition.steps[task.step].name} {task.key}".strip()
+def _name(task: RunningTask, steps: Sequence[StepDefinition]) -> str:
+    return f"{steps[task.step].name} {task.key}".strip()
 
 
 def _is_stopped(pid: int) -> bool:

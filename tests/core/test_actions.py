@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from milepost.core.actions import Action, actions, effect_text, position_text
+from milepost.core.actions import Offer, effect_text, offers, position_text
 from milepost.core.definition import PipelineDefinition, command_pipeline
 from milepost.core.errors import MilepostError
-from milepost.core.lifecycle import Circumstances, Request, decide
-from milepost.core.model import Command, Job, JobState
+from milepost.core.lifecycle import Circumstances, Request, condition_of, decide
+from milepost.core.model import Command, Job, JobState, Reason
 from milepost.core.progress import Counts, step_counts
 from milepost.core.transitions import Effect
 from tests.core.factories import CREATORS, counts, job
@@ -16,8 +16,15 @@ from tests.core.factories import CREATORS, counts, job
 NOTHING = Circumstances()
 
 
-def offered(found: Job, circumstances: Circumstances = NOTHING, *, stalled: bool = False) -> tuple[Action, ...]:
-    return actions(found, CREATORS, steps_of(found), circumstances, stalled=stalled)
+def offered(found: Job, circumstances: Circumstances = NOTHING, *, stalled: bool = False) -> tuple[Offer, ...]:
+    return offers(condition_of(found), circumstances, stalled=stalled)
+
+
+def words(found: Job, command: Command) -> str:
+    """What the job says that the command would do."""
+    [effect] = [offer.effect for offer in offered(found) if offer.command is command]
+    assert isinstance(effect, Effect)
+    return effect_text(CREATORS, steps_of(found), command, effect)
 
 
 def steps_of(found: Job, definition: PipelineDefinition = CREATORS) -> tuple[Counts, ...]:
@@ -33,15 +40,13 @@ def test_actions_are_what_decide_says(state: JobState, circumstances: Circumstan
         try:
             decide(job(state), command, Request("ada", 100.0), circumstances)
         except MilepostError as error:
-            assert not action.allowed
             assert not action.recommended
-            assert action.refusal is not None
-            assert (action.refusal.code, action.refusal.message) == (error.code, error.message)
-            assert action.refusal.remedy
+            assert isinstance(action.effect, Reason)
+            assert (action.effect.code, action.effect.message) == (error.code, error.message)
+            assert action.effect.remedy
         else:
-            assert action.allowed
-            assert action.effect
-            assert action.refusal is None
+            assert isinstance(action.effect, Effect)
+            assert effect_text(CREATORS, steps_of(job(state)), command, action.effect)
 
 
 def wanted(state: JobState, *, stalled: bool = False) -> list[Command]:
@@ -59,8 +64,8 @@ def test_what_is_recommended() -> None:
 
 
 def test_resume_says_where_it_continues() -> None:
-    resume = next(a for a in offered(job(JobState.FAILED)) if a.command is Command.RESUME)
-    assert resume.effect == "continues at 229 of 313; 85 remain; 11 failed are kept; finished already: items"
+    resume = words(job(JobState.FAILED), Command.RESUME)
+    assert resume == "continues at 229 of 313; 85 remain; 11 failed are kept; finished already: items"
     pipeline = command_pipeline(("true",), 4, 1, None)
     last = replace(job(JobState.PAUSED), steps=(counts(0, "items", 1, done=1), counts(1, "run", 9, done=8)))
     assert position_text(pipeline, steps_of(last, pipeline)) == "continues at 9 of 9; 1 remains"
@@ -70,8 +75,7 @@ def test_resume_of_a_broken_enumeration_says_so() -> None:
     nothing = counts(1, "fetch", 0)._replace(total_known=True)
     steps = (counts(0, "items", 1, failed=1), nothing, nothing._replace(position=2), counts(3, "report", 1))
     broken = job(JobState.FAILED, steps=steps)
-    resume = next(a for a in offered(broken) if a.command is Command.RESUME)
-    assert resume.effect == "runs items again, which failed; what is recorded is kept"
+    assert words(broken, Command.RESUME) == "runs items again, which failed; what is recorded is kept"
 
 
 def test_words_say_how_many_failed_tasks_run_again() -> None:

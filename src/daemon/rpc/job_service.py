@@ -92,7 +92,7 @@ class JobService(JobServiceServicer):
                 return found, self._parts.snapshots.surroundings(db, found)
 
             found, around = await self._store.read(read)
-            documents = await self._parts.snapshots.build(found, around)
+            documents = await self._parts.snapshots.build((job, around) for job in found)
             messages = [document.message() if document is not None else None for document in documents]
             return [(job.sequence, message) for job, message in zip(found, messages, strict=True)]
 

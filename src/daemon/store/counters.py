@@ -9,6 +9,7 @@ from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.model import Outcome, StepCounts
 from milepost.daemon.store import rows
+from milepost.daemon.store.advance import Advance
 from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.queries import load
 
@@ -66,14 +67,30 @@ class Change:
 def add(
     tx: Transaction, job_id: str, sequence: int, definition: PipelineDefinition, deltas: Deltas, now: float
 ) -> None:
-    """As `add_all`, for one job."""
-    add_all(tx, [Change(job_id, sequence, definition, deltas)], now)
+    """Adds the deltas of a job of which something else may have changed, and touches it."""
+    _add(tx, [Change(job_id, sequence, definition, deltas)], now)
+    tx.touched.add(job_id)
 
 
-def add_all(tx: Transaction, changes: Sequence[Change], now: float) -> dict[int, tuple[StepCounts, ...]]:
-    """Adds the deltas of different jobs, touches these, and settles which totals are known and which steps have ended.
+def advance(tx: Transaction, changes: Sequence[Change], now: float) -> dict[int, tuple[StepCounts, ...]]:
+    """Adds the deltas of different jobs, of which nothing else has changed.
 
     Returns the steps of each as they are then, without their labels, by the job's sequence.
+    """
+    found = _add(tx, changes, now)
+    for change in changes:
+        revision, steps = found[change.sequence]
+        if change.deltas.retrying:
+            tx.touched.add(change.job_id)  # when the next one is due is not known here
+        else:
+            tx.advance(change.job_id, Advance(revision, tx.revision, now, steps, change.deltas.records))
+    return {sequence: steps for sequence, (_, steps) in found.items()}
+
+
+def _add(tx: Transaction, changes: Sequence[Change], now: float) -> dict[int, tuple[int, tuple[StepCounts, ...]]]:
+    """Adds the deltas, settles which totals are known and which steps have ended, and stamps the jobs.
+
+    Returns the revision that each had until now, and its steps as they are then.
     """
     steps = [
         {"job": change.sequence, "step": step, **columns}
@@ -90,32 +107,52 @@ def add_all(tx: Transaction, changes: Sequence[Change], now: float) -> dict[int,
     ]
     if labels and tx.execute(_QUERIES.add_labels, (rows.dump(labels),)).rowcount < len(labels):
         tx.execute(_QUERIES.insert_labels, (rows.dump(labels),))
+    settled = _settle(tx, {change.sequence: change.definition for change in changes}, now)
     tx.touch_active([change.job_id for change in changes], now)
-    return _settle(tx, {change.sequence: change.definition for change in changes}, now)
+    return settled
 
 
-def steps_of(db: sqlite3.Connection, sequences: Sequence[int]) -> dict[int, list[StepCounts]]:
-    """The steps of these jobs as they are stored, without their labels, by the job's sequence."""
-    found: dict[int, list[StepCounts]] = {sequence: [] for sequence in sequences}
-    for sequence, position, name, total, known, succeeded, failed, skipped, start_time, end_time in db.execute(
-        _QUERIES.steps, (rows.dump(sequences),)
-    ):
+def steps_of(db: sqlite3.Connection, sequence: int) -> tuple[StepCounts, ...]:
+    """The steps of a job as they are stored, without their labels."""
+    return tuple(_stored(db, [sequence])[sequence][1])
+
+
+def _stored(db: sqlite3.Connection, sequences: Sequence[int]) -> dict[int, tuple[int, list[StepCounts]]]:
+    """By the job's sequence: its revision, and its steps without their labels."""
+    found: dict[int, tuple[int, list[StepCounts]]] = {}
+    for (
+        sequence,
+        revision,
+        position,
+        name,
+        total,
+        known,
+        succeeded,
+        failed,
+        skipped,
+        start_time,
+        end_time,
+    ) in db.execute(_QUERIES.steps, (rows.dump(sequences),)):
         step = StepCounts(position, name, total, bool(known), succeeded, failed, skipped, (), start_time, end_time)
-        found[sequence].append(step)
+        found.setdefault(sequence, (revision, []))[1].append(step)
     return found
 
 
 def _settle(
     tx: Transaction, definitions: Mapping[int, PipelineDefinition], now: float
-) -> dict[int, tuple[StepCounts, ...]]:
-    """The total of a line is known when the step that feeds it has ended; a step ends when nothing of it remains."""
-    stored = steps_of(tx.connection, list(definitions))
-    settled = {sequence: _settled(definitions[sequence], steps, now) for sequence, steps in stored.items()}
-    for sequence, steps in settled.items():
-        for step, before in zip(steps, stored[sequence], strict=True):
+) -> dict[int, tuple[int, tuple[StepCounts, ...]]]:
+    """The total of a line is known when the step that feeds it has ended; a step ends when nothing of it remains.
+
+    Returns the revision of each job, and its steps as they are then.
+    """
+    found = {}
+    for sequence, (revision, stored) in _stored(tx.connection, list(definitions)).items():
+        settled = _settled(definitions[sequence], stored, now)
+        for step, before in zip(settled, stored, strict=True):
             if step is not before:
                 tx.execute(_QUERIES.settle, (step.total_known, step.end_time, sequence, step.position))
-    return settled
+        found[sequence] = revision, settled
+    return found
 
 
 def _settled(definition: PipelineDefinition, steps: Sequence[StepCounts], now: float) -> tuple[StepCounts, ...]:

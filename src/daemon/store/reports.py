@@ -76,7 +76,7 @@ def apply(tx: Transaction, told: Sequence[Told], now: float, jitter: Callable[[T
     _forget_saved(tx, batches)
     counted = {batch.source.sequence: batch.source for batch in batches if batch.has_counted}
     changes = [Change(one.job_id, sequence, one.definition, deltas[sequence]) for sequence, one in counted.items()]
-    steps = counters.add_all(tx, changes, now) if changes else {}
+    steps = counters.advance(tx, changes, now) if changes else {}
     return [
         Applied(tuple(batch.superseded), batch.failed_root, batch.next_due, steps.get(batch.source.sequence, ()))
         for batch in batches

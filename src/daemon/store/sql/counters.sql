@@ -28,8 +28,10 @@ WHERE NOT EXISTS (
 );
 
 -- name: steps
-SELECT job, position, name, total, total_known, succeeded, failed, skipped, start_time, end_time FROM step
-WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, position;
+SELECT step.job, revision, position, step.name, total, total_known, succeeded, failed, skipped,
+    step.start_time, step.end_time
+FROM step JOIN job ON job.sequence = step.job
+WHERE step.job IN (SELECT value FROM json_each(?)) ORDER BY step.job, position;
 
 -- name: settle
 UPDATE step SET total_known = ?, end_time = ? WHERE job = ? AND position = ?;
