@@ -145,6 +145,11 @@ class PipelineDefinition:
         return next((s.feeds for s in self.steps if s.feeds is not None), 0)
 
     @cached_property
+    def lines(self) -> tuple[int, ...]:
+        """By step."""
+        return tuple(step.line for step in self.steps)
+
+    @cached_property
     def item_steps(self) -> tuple[int, ...]:
         """The steps that take the items of that line."""
         return tuple(step.position for step in self.steps if step.line == self.item_line)

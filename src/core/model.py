@@ -97,11 +97,10 @@ class Stop:
     time: float
 
 
-@dataclass(frozen=True)
-class LabelCount:
+class LabelCount(NamedTuple):
     outcome: Outcome
     label: str
-    count: int
+    count: int  # type: ignore[assignment]  # of a tuple it would count its fields
 
 
 class StepCounts(NamedTuple):

@@ -49,11 +49,10 @@ def step_counts(
     """Counts by step, in order. `in_flight`: tasks executing now by step position, as the runner last said."""
     result = []
     for step, (open_tasks, upstream) in zip(steps, open_tasks_of(definition, steps), strict=True):
-        position, _, total, known, succeeded, failed, skipped, *_ = step
-        executing = in_flight.get(position, 0)
-        if executing > open_tasks:
-            executing = open_tasks
-        result.append(Counts(total, known, succeeded, failed, skipped, upstream, executing, open_tasks - executing))
+        position, _, total, total_known, succeeded, failed, skipped, *_ = step
+        executing = min(open_tasks, in_flight[position]) if position in in_flight else 0
+        pending = open_tasks - executing
+        result.append(Counts(total, total_known, succeeded, failed, skipped, upstream, executing, pending))
     return tuple(result)
 
 
@@ -61,11 +60,10 @@ def open_tasks_of(definition: PipelineDefinition, steps: Sequence[StepCounts]) -
     """By step: how many of its tasks have not ended, and how many items left the line before it."""
     left_line: dict[int, int] = {}
     result = []
-    for step, shape in zip(steps, definition.steps, strict=True):
-        upstream = left_line.get(shape.line, 0)
-        left = step.failed + step.skipped
-        result.append((max(0, step.total - step.succeeded - left - upstream), upstream))
-        left_line[shape.line] = upstream + left
+    for (_, _, total, _, succeeded, failed, skipped, *_), line in zip(steps, definition.lines, strict=True):
+        upstream = left_line.get(line, 0)
+        left_line[line] = left = upstream + failed + skipped
+        result.append((max(0, total - succeeded - left), upstream))
     return result
 
 

@@ -6,7 +6,7 @@ changes with each task is one message, into which the new values are written: to
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from milepost.core.actions import Offer, effect_text, fixed_text, offers
 from milepost.core.definition import PipelineDefinition
 from milepost.core.findings import Finding
 from milepost.core.lifecycle import Circumstances, Condition, condition_of
-from milepost.core.model import Job, Reason, StepCounts
+from milepost.core.model import Job, LabelCount, Reason, StepCounts
 from milepost.core.progress import Counts, Span
 from milepost.daemon.live import Live, RunningTask
 from milepost.v1 import job_pb2 as pb
@@ -62,6 +62,8 @@ class Draft:
             _Step(self._message.steps.add(name=step.name, position=position, takes=step.takes, gives=step.gives))
             for position, step in enumerate(definition.steps)
         ]
+        self._outcomes = _Outcomes(self._message.outcomes)
+        self._actions: dict[Offer, pb.Job] = {}
         self._lasting: tuple[object, bytes] = None, b""
         self._tasks: tuple[Sequence[RunningTask], bytes] = (), b""
         self._written = 0
@@ -77,7 +79,7 @@ class Draft:
             self._encode_lasting(view.job),
             self._message.SerializeToString(),
             self._encode_tasks(view.live.tasks),
-            *_encode_actions(view),
+            *self._encode_actions(view),
         ]
         if view.findings:
             parts.append(pb.Job(findings=[wire.finding(finding) for finding in view.findings]).SerializeToString())
@@ -89,7 +91,7 @@ class Draft:
         message.revision = job.revision
         write_timestamp(message.activity_time, job.activity_time)
         wire.write_counts(message.counts, view.total)
-        wire.write_outcomes(message.outcomes, progress.job_outcomes(definition, job.steps))
+        self._outcomes.update(progress.job_outcomes(definition, job.steps))
         samples = view.live.samples
         rates = [
             progress.rate(samples[position], now) if position in samples else 0.0
@@ -118,12 +120,26 @@ class Draft:
             self._tasks = tasks, pb.Job(in_flight=messages).SerializeToString()
         return self._tasks[1]
 
+    def _encode_actions(self, view: View) -> list[bytes]:
+        known = _known_actions(condition_of(view.job), view.circumstances, view.stalled)
+        return [action if isinstance(action, bytes) else self._encode_action(action, view) for action in known]
+
+    def _encode_action(self, offer: Offer, view: View) -> bytes:
+        assert not isinstance(offer.effect, Reason)
+        text = effect_text(view.definition, view.counts, offer.command, offer.effect)
+        message = self._actions.get(offer)
+        if message is None:
+            message = self._actions[offer] = pb.Job(actions=[wire.action(offer, text)])
+        message.actions[0].effect = text
+        return message.SerializeToString()
+
 
 class _Step:
     """The message of a step, and what was last written into it."""
 
     def __init__(self, message: pb.Step) -> None:
         self._message = message
+        self._outcomes = _Outcomes(message.outcomes)
         self._written: tuple[object, ...] = ()
 
     def update(self, step: StepCounts, counts: Counts, rate: float, elapsed: float | None) -> None:
@@ -133,7 +149,7 @@ class _Step:
         self._written = values
         message = self._message
         wire.write_counts(message.counts, counts)
-        wire.write_outcomes(message.outcomes, step.labels)
+        self._outcomes.update(step.labels)
         _write_progress(message.progress, progress.percent((counts,)), rate, progress.eta(counts, rate), elapsed)
         if step.start_time is None:
             message.ClearField("start_time")
@@ -143,6 +159,23 @@ class _Step:
             message.ClearField("end_time")
         else:
             write_timestamp(message.end_time, step.end_time)
+
+
+class _Outcomes:
+    """The messages of counts by label, and what was last written into them."""
+
+    def __init__(self, messages: MutableSequence[pb.OutcomeCount]) -> None:
+        self._messages = messages
+        self._written: Sequence[LabelCount] = ()
+
+    def update(self, labels: Sequence[LabelCount]) -> None:
+        before, self._written = self._written, labels
+        if [entry[:2] for entry in before] != [entry[:2] for entry in labels]:
+            del self._messages[:]
+            self._messages.extend(map(wire.outcome, labels))
+            return
+        for message, entry in zip(self._messages, labels, strict=True):
+            message.count = entry.count
 
 
 def _write_progress(
@@ -218,17 +251,6 @@ def _in_flight(task: RunningTask, step: str) -> pb.InFlightTask:
         attempt=task.attempt,
         start_time=timestamp(task.start_time),
     )
-
-
-def _encode_actions(view: View) -> list[bytes]:
-    known = _known_actions(condition_of(view.job), view.circumstances, view.stalled)
-    return [action if isinstance(action, bytes) else _encode_action(action, view) for action in known]
-
-
-def _encode_action(offer: Offer, view: View) -> bytes:
-    assert not isinstance(offer.effect, Reason)
-    text = effect_text(view.definition, view.counts, offer.command, offer.effect)
-    return pb.Job(actions=[wire.action(offer, text)]).SerializeToString()
 
 
 @lru_cache(maxsize=_KEPT_ACTIONS)

@@ -1,9 +1,5 @@
 """The parts of a job as messages."""
 
-from collections.abc import Sequence
-
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
-
 from milepost.common.wire.enums import COMMANDS, FINDING_KINDS, JOB_STATES, OUTCOMES
 from milepost.common.wire.times import timestamp
 from milepost.core.actions import Offer
@@ -43,17 +39,8 @@ def write_counts(message: pb.Counts, value: Counts) -> None:
     message.total_known = total_known
 
 
-def write_outcomes(messages: RepeatedCompositeFieldContainer[pb.OutcomeCount], labels: Sequence[LabelCount]) -> None:
-    """Into those that are there, where they are of the same labels."""
-    if [(message.outcome, message.label) for message in messages] == [
-        (OUTCOMES[entry.outcome], entry.label) for entry in labels
-    ]:
-        for message, entry in zip(messages, labels, strict=True):
-            message.count = entry.count
-        return
-    del messages[:]
-    for entry in labels:
-        messages.add(outcome=OUTCOMES[entry.outcome], label=entry.label, count=entry.count)
+def outcome(value: LabelCount) -> pb.OutcomeCount:
+    return pb.OutcomeCount(outcome=OUTCOMES[value.outcome], label=value.label, count=value.count)
 
 
 def action(offer: Offer, effect: str) -> pb.Action:

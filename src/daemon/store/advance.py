@@ -40,13 +40,20 @@ def advanced(job: Job, advances: Sequence[Advance]) -> Job | None:
             continue
         if advance.before != job.revision:
             return None
-        job = replace(
-            job,
-            revision=advance.revision,
-            activity_time=max(job.activity_time, advance.time),
-            steps=_counted(job.steps, advance),
-        )
+        job = _after(job, advance)
     return job
+
+
+def _after(job: Job, advance: Advance) -> Job:
+    """As by `dataclasses.replace`, which sets all of the forty fields by a call each."""
+    after = object.__new__(Job)
+    after.__dict__.update(
+        job.__dict__,
+        revision=advance.revision,
+        activity_time=max(job.activity_time, advance.time),
+        steps=_counted(job.steps, advance),
+    )
+    return after
 
 
 def _counted(before: Sequence[StepCounts], advance: Advance) -> tuple[StepCounts, ...]:
@@ -54,16 +61,17 @@ def _counted(before: Sequence[StepCounts], advance: Advance) -> tuple[StepCounts
     records: dict[int, dict[tuple[Outcome, str], int]] = {}
     for (position, outcome, label), number in advance.records.items():
         records.setdefault(position, {})[outcome, label] = number
-    return tuple(_step(step, now, records.get(step.position)) for step, now in zip(before, advance.steps, strict=True))
-
-
-def _step(before: StepCounts, now: StepCounts, more: Mapping[tuple[Outcome, str], int] | None) -> StepCounts:
-    step = now._replace(labels=_labelled(before.labels, more) if more else before.labels)
-    return before if step == before else step
+    steps = []
+    for step, now in zip(before, advance.steps, strict=True):
+        labels = _labelled(step.labels, records[step.position]) if step.position in records else step.labels
+        after = now._replace(labels=labels) if labels else now
+        steps.append(step if after == step else after)
+    return tuple(steps)
 
 
 def _labelled(labels: Sequence[LabelCount], more: Mapping[tuple[Outcome, str], int]) -> tuple[LabelCount, ...]:
     """In the order in which the store gives them."""
-    counts = Counter({(entry.outcome, entry.label): entry.count for entry in labels})
-    counts.update(more)
-    return tuple(LabelCount(outcome, label, count) for (outcome, label), count in sorted(counts.items()) if count > 0)
+    counts = {(outcome, label): count for outcome, label, count in labels}
+    for key, number in more.items():
+        counts[key] = counts.get(key, 0) + number
+    return tuple([LabelCount(*key, count) for key, count in sorted(counts.items()) if count > 0])
