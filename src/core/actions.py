@@ -58,25 +58,24 @@ def _recommended(state: JobState, stalled: bool) -> Sequence[Command]:
 
 def position_text(definition: PipelineDefinition, steps: Sequence[Counts], retrying: int = 0) -> str:
     """Where a job stands: "continues at 229 of 313; 85 remain; 11 failed are kept"; `retrying`: those run again."""
-    counts = progress.job_counts(definition, steps)
+    total, total_known, succeeded, failed, skipped, _, in_flight, pending = progress.job_counts(definition, steps)
+    processed, remaining = succeeded + failed + skipped, pending + in_flight
     unit = "item" if definition.item_line else "step"
-    broken = [
-        shape.name for step, shape in zip(steps, definition.steps, strict=True) if shape.line == 0 and step.failed
-    ]
+    broken = [definition.steps[position].name for position in definition.root_steps if steps[position].failed]
     if broken:
         return f"runs {', '.join(broken)} again, which failed; what is recorded is kept"
-    if not counts.total_known:
-        return f"continues with reading its input; {counts.processed} {unit}s processed"
+    if not total_known:
+        return f"continues with reading its input; {processed} {unit}s processed"
     parts = []
-    if counts.remaining:
-        parts.append(f"continues at {counts.processed + 1} of {counts.total}")
-        parts.append("1 remains" if counts.remaining == 1 else f"{counts.remaining} remain")
+    if remaining:
+        parts.append(f"continues at {processed + 1} of {total}")
+        parts.append("1 remains" if remaining == 1 else f"{remaining} remain")
     else:
-        parts.append(f"all {counts.total} {unit}s are processed; continues with the steps after them")
+        parts.append(f"all {total} {unit}s are processed; continues with the steps after them")
     if retrying:
         parts.append(_retry_text(retrying))
-    elif counts.failed:
-        parts.append(f"{counts.failed} failed are kept")
+    elif failed:
+        parts.append(f"{failed} failed are kept")
     return "; ".join(parts)
 
 
@@ -135,12 +134,16 @@ def effect_text(
 
     `step`: where a restart begins; `retrying`: failed tasks that a retry, or a resume that retries, runs again.
     """
-    if (fixed := fixed_text(command, effect, step)) is not None:
-        return fixed
-    match effect:
-        case Effect.ENQUEUE:
-            return position_text(definition, steps, retrying or 0) + skipped_steps_text(definition, steps)
-        case Effect.STOP_TO_RESTART:
-            return f"kills the run and starts a new one: {position_text(definition, steps)}"
-        case _:
-            return _retry_text(sum(counted.failed for counted in steps) if retrying is None else retrying)
+    fixed = fixed_text(command, effect, step)
+    return counted_text(definition, steps, effect, retrying) if fixed is None else fixed
+
+
+def counted_text(
+    definition: PipelineDefinition, steps: Sequence[Counts], effect: Effect, retrying: int | None = None
+) -> str:
+    """As `effect_text`, of what has no fixed text."""
+    if effect is Effect.STOP_TO_RESTART:
+        return f"kills the run and starts a new one: {position_text(definition, steps)}"
+    if effect is Effect.ENQUEUE:
+        return position_text(definition, steps, retrying or 0) + skipped_steps_text(definition, steps)
+    return _retry_text(sum(counted.failed for counted in steps) if retrying is None else retrying)

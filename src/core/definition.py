@@ -150,6 +150,11 @@ class PipelineDefinition:
         return tuple(step.line for step in self.steps)
 
     @cached_property
+    def root_steps(self) -> tuple[int, ...]:
+        """The steps whose task is the root's."""
+        return tuple(step.position for step in self.steps if step.line == 0)
+
+    @cached_property
     def item_steps(self) -> tuple[int, ...]:
         """The steps that take the items of that line."""
         return tuple(step.position for step in self.steps if step.line == self.item_line)

@@ -9,6 +9,7 @@ beats pause, wait and fail; force only escalates; resume revokes a pause that is
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -74,13 +75,16 @@ class Condition(NamedTuple):
     has_failed: bool
 
 
+_failed_tasks = attrgetter("failed")
+
+
 def condition_of(job: Job) -> Condition:
     return Condition(
         job.id,
         job.state,
         None if job.stop is None else job.stop.target,
         job.operation,
-        any(step.failed for step in job.steps),
+        any(map(_failed_tasks, job.steps)),
     )
 
 

@@ -6,6 +6,7 @@ what is pending are computed here, never stored.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from milepost.core.definition import PipelineDefinition
@@ -34,6 +35,9 @@ class Counts(NamedTuple):
     @property
     def remaining(self) -> int:
         return self.pending + self.in_flight
+
+
+_total_known = attrgetter("total_known")
 
 
 class Sample(NamedTuple):
@@ -180,7 +184,7 @@ def job_eta(definition: PipelineDefinition, counts: Sequence[Counts], rates: Seq
     tasks = 0
     for position in definition.counted_steps:
         tasks += counts[position].pending + counts[position].in_flight
-    return tasks / tasks_per_second if tasks and all(count.total_known for count in counts) else None
+    return tasks / tasks_per_second if tasks and all(map(_total_known, counts)) else None
 
 
 class Span(NamedTuple):
@@ -190,16 +194,17 @@ class Span(NamedTuple):
     end: float
 
 
-def seconds_at_work(within: Span, runs: Sequence[Span]) -> float:
-    """How much of a span some run was going on: a pause is no work. Runs do not overlap."""
+def seconds_at_work(since: float, until: float, runs: Sequence[Span]) -> float:
+    """How much of this time some run was going on: a pause is no work. Runs do not overlap."""
     total = 0.0
     for start, end in runs:
-        total += max(0.0, min(end, within.end) - max(start, within.start))
+        total += max(0.0, min(end, until) - max(start, since))
     return total
 
 
 def eta(counts: Counts, items_per_second: float) -> float | None:
     """Seconds until nothing remains; None until the total is known and something moves."""
-    if not counts.total_known or items_per_second <= 0 or counts.remaining == 0:
+    remaining = counts.pending + counts.in_flight
+    if not counts.total_known or items_per_second <= 0 or remaining == 0:
         return None
-    return counts.remaining / items_per_second
+    return remaining / items_per_second

@@ -15,7 +15,7 @@ from milepost.common.wire import job as wire
 from milepost.common.wire.enums import JOB_STATES, RUNNER_LOST_POLICIES
 from milepost.common.wire.times import timestamp, write_duration, write_timestamp
 from milepost.core import progress
-from milepost.core.actions import Offer, effect_text, fixed_text, offers
+from milepost.core.actions import Offer, counted_text, fixed_text, offers
 from milepost.core.definition import PipelineDefinition
 from milepost.core.findings import Finding
 from milepost.core.lifecycle import Circumstances, Condition, condition_of
@@ -92,10 +92,14 @@ class Draft:
         write_timestamp(message.activity_time, job.activity_time)
         wire.write_counts(message.counts, view.total)
         self._outcomes.update(progress.job_outcomes(definition, job.steps))
-        samples = view.live.samples
+        samples, spans = view.live.samples, view.spans
         rates = [
             progress.rate(samples[position], now) if position in samples else 0.0
             for position in range(len(definition.steps))
+        ]
+        elapsed = [
+            None if step.start_time is None else progress.seconds_at_work(step.start_time, step.end_time or now, spans)
+            for step in job.steps
         ]
         _write_progress(
             message.progress,
@@ -104,8 +108,9 @@ class Draft:
             progress.job_eta(definition, view.counts, rates),
             job.elapsed + view.running,
         )
-        for draft, step, counts, rate in zip(self._steps, job.steps, view.counts, rates, strict=True):
-            draft.update(step, counts, rate, _elapsed(step, view.spans, now))
+        for draft, values in zip(self._steps, zip(job.steps, view.counts, rates, elapsed, strict=True), strict=True):
+            if draft.written != values:
+                draft.fill(*values)
 
     def _encode_lasting(self, job: Job) -> bytes:
         values = _lasting_values(job)
@@ -126,7 +131,7 @@ class Draft:
 
     def _encode_action(self, offer: Offer, view: View) -> bytes:
         assert not isinstance(offer.effect, Reason)
-        text = effect_text(view.definition, view.counts, offer.command, offer.effect)
+        text = counted_text(view.definition, view.counts, offer.effect)
         message = self._actions.get(offer)
         if message is None:
             message = self._actions[offer] = pb.Job(actions=[wire.action(offer, text)])
@@ -140,13 +145,10 @@ class _Step:
     def __init__(self, message: pb.Step) -> None:
         self._message = message
         self._outcomes = _Outcomes(message.outcomes)
-        self._written: tuple[object, ...] = ()
+        self.written: tuple[object, ...] = ()
 
-    def update(self, step: StepCounts, counts: Counts, rate: float, elapsed: float | None) -> None:
-        values = step, counts, rate, elapsed
-        if values == self._written:
-            return
-        self._written = values
+    def fill(self, step: StepCounts, counts: Counts, rate: float, elapsed: float | None) -> None:
+        self.written = step, counts, rate, elapsed
         message = self._message
         wire.write_counts(message.counts, counts)
         self._outcomes.update(step.labels)
@@ -191,12 +193,6 @@ def _write_progress(
         message.ClearField("elapsed")
     else:
         write_duration(message.elapsed, elapsed)
-
-
-def _elapsed(step: StepCounts, spans: Sequence[Span], now: float) -> float | None:
-    if step.start_time is None:
-        return None
-    return progress.seconds_at_work(Span(step.start_time, step.end_time or now), spans)
 
 
 #: What changes with each task, and what may be large.

@@ -162,17 +162,20 @@ class Snapshots:
                 stalled=does_not_get_on(found) if found else False,
             )
         )
+        if job.state not in ACTIVE_STATES:
+            self._drafts.pop(job.id, None)
         return Document(job, place, circumstances, total, noticed, encoded)
 
     def _draft(self, job: Job, definition: PipelineDefinition) -> Draft:
         """The one that is kept for a job that runs: it is told at each of its changes."""
-        draft = self._drafts.pop(job.id, None)
-        if draft is None or not draft.serves(job, definition):
-            draft = Draft(job, definition, f"{self._folder}/jobs/{job.id}")
+        kept = self._drafts.get(job.id)
+        if kept is not None and kept.serves(job, definition):
+            return kept
+        draft = Draft(job, definition, f"{self._folder}/jobs/{job.id}")
         if job.state in ACTIVE_STATES:
-            if len(self._drafts) >= KEPT_DRAFTS:
-                self._drafts.popitem(last=False)
             self._drafts[job.id] = draft
+            if len(self._drafts) > KEPT_DRAFTS:
+                self._drafts.popitem(last=False)
         return draft
 
 

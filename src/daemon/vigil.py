@@ -16,7 +16,7 @@ from milepost.core import findings as rules
 from milepost.core.clocks import Awake, Clocks
 from milepost.core.definition import PipelineDefinition, StepDefinition, from_json
 from milepost.core.findings import Evidence, ExecutingTask, Finding, Patience
-from milepost.core.model import ACTIVE_STATES, Event, FindingKind, Job, Reason, Run
+from milepost.core.model import ACTIVE_STATES, Event, FindingKind, Job, JobState, Reason, Run
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import durations, events
 from milepost.daemon.store.group_commit import Transaction
@@ -47,6 +47,9 @@ class _Watched:
     longest: dict[int, float | None] = field(default_factory=dict)
     learned: dict[int, float] = field(default_factory=dict)
     found: tuple[Finding, ...] = ()
+    #: Of the last heartbeat: its tasks, and how long the one was quiet that was it longest.
+    tasks: Sequence[RunningTask] = ()
+    quiet: float = 0.0
     #: Codes that documents have had since the last look.
     shown: set[str] = field(default_factory=set)
 
@@ -69,13 +72,14 @@ class Vigil:
         self._clocks = clocks
         self._awake = Awake(-math.inf, clocks())
         self._watched: dict[str, _Watched] = {}
+        self._shortest_limit = rules.LEARNED_MINIMUM if patience.progress is None else patience.progress
 
     def findings(self, job: Job, definition: PipelineDefinition) -> tuple[Finding, ...]:
         """As of now, for a document of the job."""
         if job.state not in ACTIVE_STATES:
             return ()
         now = self.look_at_clocks()  # a daemon that was stopped may be asked before it looks at the runs
-        found = rules.findings(job, self._evidence(job.id, definition, now), time.time(), self._patience)
+        found = rules.findings(job, self._evidence(job, definition, now), time.time(), self._patience)
         if found and job.id in self._watched:
             self._watched[job.id].shown |= _codes(found)
         return found
@@ -132,14 +136,17 @@ class Vigil:
     def _is_out_of_date(self, watched: _Watched) -> bool:
         return self._clocks().monotonic - watched.told >= TOLD_AGAIN
 
-    def _evidence(self, job_id: str, definition: PipelineDefinition, now: float) -> Evidence:
-        """`now`: monotonic."""
-        live, watched, steps = self._live(job_id), self._watched.get(job_id), definition.steps
+    def _evidence(self, job: Job, definition: PipelineDefinition, now: float) -> Evidence:
+        """`now`: monotonic. Without the tasks where no finding could name one: there may be a hundred."""
+        live, watched, steps = self._live(job.id), self._watched.get(job.id), definition.steps
+        any_named = job.state is not JobState.RUNNING or live.silent_workers
         if watched is None:
-            return Evidence(tasks=[ExecutingTask(_name(task, steps), 0.0, task.worker) for task in live.tasks])
+            tasks = live.tasks if any_named else ()
+            return Evidence(tasks=[ExecutingTask(_name(task, steps), 0.0, task.worker) for task in tasks])
+        named = live.tasks if any_named or self._longest_quiet(live, watched, now) >= self._shortest_limit else ()
         return Evidence(
             runner=watched.pid,
-            silence=self._silence(job_id, watched, now),
+            silence=self._silence(job.id, watched, now),
             stopped=watched.stopped,
             silent_workers=[
                 rules.SilentWorker(worker.pid, self._age(live, worker.silence, now), worker.tasks, worker.starting)
@@ -152,9 +159,15 @@ class Vigil:
                     task.worker,
                     self._limit(definition, task.step, watched),
                 )
-                for task in live.tasks
+                for task in named
             ],
         )
+
+    def _longest_quiet(self, live: Live, watched: _Watched, now: float) -> float:
+        if watched.tasks is not live.tasks:
+            watched.tasks = live.tasks
+            watched.quiet = max((task.quiet for task in live.tasks), default=0.0)
+        return self._age(live, watched.quiet, now)
 
     def _silence(self, job_id: str, watched: _Watched, now: float) -> float:
         return self._awake.bounded(now - self._heard(job_id, watched), now)

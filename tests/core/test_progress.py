@@ -94,6 +94,6 @@ def test_eta_is_unknown_until_something_moves() -> None:
 
 def test_a_pause_is_no_work() -> None:
     runs = [Span(100.0, 110.0), Span(500.0, 520.0)]
-    assert seconds_at_work(Span(104.0, 515.0), runs) == 6.0 + 15.0
-    assert seconds_at_work(Span(105.0, 109.0), runs) == 4.0
-    assert seconds_at_work(Span(200.0, 300.0), runs) == 0.0
+    assert seconds_at_work(104.0, 515.0, runs) == 6.0 + 15.0
+    assert seconds_at_work(105.0, 109.0, runs) == 4.0
+    assert seconds_at_work(200.0, 300.0, runs) == 0.0

@@ -14,8 +14,8 @@ def timestamp(seconds: float | None) -> Timestamp | None:
     """None stays None, so that the field remains unset. A time that does not fit becomes the nearest that does."""
     if seconds is None:
         return None
-    whole, nanos = _parts(FIRST_TIME, seconds, LAST_TIME)
-    return Timestamp(seconds=whole, nanos=nanos)
+    whole, micros = divmod(_micros(FIRST_TIME, seconds, LAST_TIME), MICROSECONDS)
+    return Timestamp(seconds=whole, nanos=micros * 1000)
 
 
 def unix_seconds(moment: Timestamp) -> float:
@@ -26,22 +26,23 @@ def duration(seconds: float | None) -> Duration | None:
     """None stays None. What does not fit, and what is negative, becomes the nearest that does."""
     if seconds is None:
         return None
-    whole, nanos = _parts(0.0, seconds, _LONGEST)
-    return Duration(seconds=whole, nanos=nanos)
+    whole, micros = divmod(_micros(0.0, seconds, _LONGEST), MICROSECONDS)
+    return Duration(seconds=whole, nanos=micros * 1000)
 
 
 def write_timestamp(message: Timestamp, seconds: float) -> None:
     """As `timestamp`, into a message that is there."""
-    message.seconds, message.nanos = _parts(FIRST_TIME, seconds, LAST_TIME)
+    message.seconds, micros = divmod(_micros(FIRST_TIME, seconds, LAST_TIME), MICROSECONDS)
+    message.nanos = micros * 1000
 
 
 def write_duration(message: Duration, seconds: float) -> None:
     """As `duration`, into a message that is there."""
-    message.seconds, message.nanos = _parts(0.0, seconds, _LONGEST)
+    message.seconds, micros = divmod(_micros(0.0, seconds, _LONGEST), MICROSECONDS)
+    message.nanos = micros * 1000
 
 
-def _parts(low: float, value: float, high: float) -> tuple[int, int]:
-    """The value, or the bound next to it, as seconds and nanoseconds. NaN becomes the lower bound."""
+def _micros(low: float, value: float, high: float) -> int:
+    """Of the value, or of the bound next to it. NaN becomes the lower one."""
     within = value if low <= value <= high else min(max(low, value), high)
-    whole, micros = divmod(round(within * MICROSECONDS), MICROSECONDS)
-    return whole, micros * 1000
+    return round(within * MICROSECONDS)
