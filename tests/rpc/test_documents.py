@@ -1,5 +1,6 @@
 """A job's document: counts that add up, progress that promises nothing it does not know, actions that hold."""
 
+import asyncio
 import time
 from dataclasses import replace
 from functools import partial
@@ -10,11 +11,12 @@ from milepost.common.wire import enums
 from milepost.common.wire.times import duration, timestamp, unix_seconds
 from milepost.core.definition import command_pipeline
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Command, InputFile, JobState, Reason, ReportKind, RunEnd, StepCounts, Stop
+from milepost.core.findings import Finding
+from milepost.core.model import Command, FindingKind, InputFile, JobState, Reason, ReportKind, RunEnd, StepCounts, Stop
 from milepost.core.progress import Sample
-from milepost.daemon.live import Live, RunningTask
-from milepost.daemon.snapshot import Surroundings
-from milepost.daemon.store import runs
+from milepost.daemon.live import IDLE, Live, RunningTask
+from milepost.daemon.snapshot import Snapshots, Surroundings
+from milepost.daemon.store import jobs, runs
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
@@ -175,3 +177,54 @@ async def test_reason_stop_and_input_are_shown(daemon: InProcessDaemon) -> None:
     assert (document.stop.target, document.stop.force, document.stop.by) == (job_pb2.JOB_STATE_PAUSED, True, "ada")
     assert (document.input.name, document.input.size_bytes) == ("a.csv", 12)
     assert document.pipeline_source == "/x/creators.py:small"
+
+
+async def test_a_document_is_the_same_to_the_byte_whether_it_was_told_before_or_not(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: factories.NOW + 100)
+    job = await daemon.insert("j-aaaaaaaa", factories.creators(attempts=1), state=JobState.RUNNING, queue_time=None)
+    await daemon.store.write(partial(runs.insert, run=factories.run(job.id, create_time=factories.NOW)))
+    seen = []
+
+    async def look() -> None:
+        job = await daemon.store.read(lambda db: jobs.get(db, "j-aaaaaaaa"))
+        around = await daemon.store.read(lambda db: daemon.snapshots.surroundings(db, [job]))
+        anew = Snapshots(daemon.folder, lambda job_id: daemon.live.get(job_id, IDLE), daemon.vigil)
+        seen.append(daemon.snapshots.document(job, around).encoded)
+        assert seen[-1] == anew.document(job, around).encoded
+
+    await look()
+    await daemon.add_items(job, list("abcd"))
+    task = RunningTask(1, 4, "d", 1, factories.NOW)
+    quick = {1: (Sample(factories.NOW + 60, 0), Sample(factories.NOW + 99, 3))}
+    await look()
+    for told, live in (
+        (factories.succeeded(1, 1, label="found"), Live(in_flight={1: 1}, tasks=(task,), samples=quick)),
+        (factories.failed(1, 2), Live(in_flight={1: 1}, tasks=(task, task))),
+        (factories.report(ReportKind.SKIPPED, 1, 3), Live(samples=quick)),
+        (factories.succeeded(1, 4), IDLE),
+        (factories.succeeded(2, 1), Live(in_flight={2: 1}, samples=quick)),
+        (factories.succeeded(2, 4), IDLE),
+    ):
+        daemon.live[job.id] = live
+        await daemon.report(job, told)
+        await look()
+    daemon.live[job.id] = Live(unrecorded=Finding(FindingKind.AT_RISK, Reason("STORE_FULL", "Full.", "Wait."), 1.0))
+    await look()
+    assert len(set(seen)) == len(seen)
+
+
+async def test_tasks_of_a_running_job_are_told_without_reading_it(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaaa", state=JobState.RUNNING, queue_time=None, labels={"team": "a"})
+    await daemon.add_items(job, list("abc"))
+    watch = aiter(daemon.watch())
+    while not (await anext(watch)).caught_up:
+        pass
+    await daemon.store.write(lambda tx: tx.execute("ALTER TABLE job_label RENAME TO away"))
+    for item in (1, 2, 3):
+        await daemon.report(job, factories.succeeded(1, item))
+        async with asyncio.timeout(10.0):
+            while (message := await anext(watch)).jobs[0].steps[1].counts.succeeded != item:
+                pass
+        assert message.jobs[0].labels == {"team": "a"}

@@ -44,6 +44,7 @@ class InProcessDaemon:
     serving: Serving
     client: Client
     snapshots: Snapshots
+    vigil: Vigil
     live: dict[str, Live] = field(default_factory=dict)
 
     async def insert(self, job_id: str, definition: PipelineDefinition | None = None, **values: Any) -> Job:
@@ -131,7 +132,7 @@ async def serving_of(store: Store) -> AsyncIterator[InProcessDaemon]:
     await serving.start()
     try:
         async with Client(socket, "test") as client:
-            yield InProcessDaemon(folder, store, hub, serving, client, snapshots, live)
+            yield InProcessDaemon(folder, store, hub, serving, client, snapshots, vigil, live)
     finally:
         hub.close()
         await serving.stop(1.0)

@@ -1,0 +1,147 @@
+"""What commits say of running jobs makes of them what the store has, and nothing that never was."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from milepost.core.model import Job, JobState, Report, ReportKind, TaskRef
+from milepost.daemon.records import Received, Told, record
+from milepost.daemon.snapshot import Surroundings
+from milepost.daemon.standing import Known, Standing
+from milepost.daemon.store import children, jobs, runs
+from milepost.daemon.store.advance import Advance
+from milepost.daemon.store.group_commit import Commit, Transaction
+from milepost.daemon.store.reports import Source
+from milepost.daemon.store.store import Store
+from tests.support import factories as make
+
+DEFINITION = make.creators(attempts=2)
+AROUND = Surroundings({}, {}, {})
+
+
+class Stand:
+    """A running job with three rows, as it was read first, and what was heard of it since."""
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self.store = store
+        self.job = job
+        self.heard: list[Advance] | None = []
+        self.standing = Standing()
+        self.standing.keep(Known(job, AROUND))
+        store.listen(self._hear)
+
+    def _hear(self, commit: Commit) -> None:
+        assert self.job.id in commit.job_ids
+        advance = commit.advances.get(self.job.id)
+        if advance is None:
+            self.heard = None
+        elif self.heard is not None:
+            self.heard.append(advance)
+
+    async def tell(self, *told: Report, run: int = 1) -> None:
+        await self.store.write_together(record, self._told(told, run))
+        await asyncio.sleep(0)
+
+    def _told(self, told: Sequence[Report], run: int = 1) -> Told:
+        return Told(Source(self.job.id, self.job.sequence, run, DEFINITION), [Received((), tuple(told), (), ())])
+
+    async def tell_with(self, change: str, *told: Report) -> None:
+        """In one commit with another change of the job, which comes before or after."""
+
+        def save(tx: Transaction) -> None:
+            jobs.save(tx, replace(jobs.get(tx.connection, self.job.id), priority=7))
+
+        recording = self.store.write_together(record, self._told(told))
+        saving = self.store.write(save)
+        await asyncio.gather(*((saving, recording) if change == "before" else (recording, saving)))
+        await asyncio.sleep(0)
+
+    async def read(self) -> Job:
+        return await self.store.read(lambda db: jobs.get(db, self.job.id))
+
+    def after(self) -> Job | None:
+        known = self.standing.after({self.job.id: self.heard}).get(self.job.id)
+        return None if known is None else known.job
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    store = await Store.open(tmp_path)
+
+    def insert(tx: Transaction) -> Job:
+        values = {"state": JobState.RUNNING, "queue_time": None, "labels": {"team": "a"}}
+        job = jobs.insert(tx, make.job(definition=DEFINITION, **values), DEFINITION)
+        runs.insert(tx, make.run(job.id))
+        children.add(tx, job.id, DEFINITION, TaskRef(0, 0, 0), 1, 0, make.rows_of("abc"), make.NOW)
+        return jobs.get(tx.connection, job.id)
+
+    yield Stand(store, await store.write(insert))
+    await store.close()
+
+
+async def test_it_is_what_would_be_read(stand: Stand) -> None:
+    await stand.tell(make.succeeded(0, 0))  # the line's total is known, and the first step ends
+    await stand.tell(make.succeeded(1, 1, label="found"), make.report(ReportKind.SKIPPED, 1, 2, label="old"))
+    assert stand.after() == await stand.read()
+    await stand.tell(make.succeeded(1, 3, label="found"), make.succeeded(2, 1))
+    assert stand.after() == await stand.read()
+    await stand.tell(make.failed(2, 3, error_class="bad"), make.succeeded(2, 9))  # of which one does not count
+    assert (await stand.read()).retry_count == 1
+    assert stand.after() is None  # when a retry is due is read
+
+
+async def test_several_commits_of_which_some_are_known_already(stand: Stand) -> None:
+    await stand.tell(make.succeeded(0, 0))
+    await stand.tell(make.succeeded(1, 1))
+    stand.standing.keep(Known(await stand.read(), AROUND))
+    await stand.tell(make.succeeded(1, 2))
+    assert stand.heard is not None
+    assert len(stand.heard) == 3
+    assert stand.after() == await stand.read()
+
+
+async def test_a_gap_is_read(stand: Stand) -> None:
+    await stand.tell(make.succeeded(0, 0))
+    await stand.tell(make.succeeded(1, 1))
+    assert stand.heard is not None
+    del stand.heard[0]
+    assert stand.after() is None
+
+
+@pytest.mark.parametrize("change", ["before", "after"])
+async def test_what_changed_otherwise_in_the_same_commit_is_read(stand: Stand, change: str) -> None:
+    before = stand.store.revision
+    await stand.tell_with(change, make.succeeded(0, 0))
+    assert stand.store.revision == before + 1
+    assert stand.heard is None
+    assert stand.after() is None
+    assert (await stand.read()).priority == 7
+
+
+async def test_what_was_undone_is_not_told(stand: Stand) -> None:
+    """The call for both fails, as one run is closed: each is made alone then."""
+
+    async def refused() -> None:
+        with pytest.raises(Exception, match="has ended"):
+            await stand.tell(make.succeeded(0, 0, label="never"), run=9)
+
+    await asyncio.gather(refused(), stand.tell(make.succeeded(0, 0, label="once")))
+    after = stand.after()
+    assert after == await stand.read()
+    assert after is not None
+    assert [(entry.label, entry.count) for entry in after.steps[0].labels] == [("once", 1)]
+
+
+async def test_a_job_that_does_not_run_is_read(stand: Stand) -> None:
+    for state in JobState:
+        stand.standing.keep(Known(replace(stand.job, state=state), AROUND))
+        assert (stand.after() is not None) == (state is JobState.RUNNING)
+
+
+async def test_the_root_s_failure_is_read(stand: Stand) -> None:
+    await stand.tell(make.failed(0, 0), make.succeeded(1, 1))
+    await stand.tell(make.failed(0, 0, epoch=1))
+    assert stand.heard is None
