@@ -72,8 +72,8 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     store = await Store.open(tmp_path)
 
     def insert(tx: Transaction) -> Job:
-        values = {"state": JobState.RUNNING, "queue_time": None, "labels": {"team": "a"}}
-        job = jobs.insert(tx, make.job(definition=DEFINITION, **values), DEFINITION)
+        running = make.job(definition=DEFINITION, state=JobState.RUNNING, queue_time=None, labels={"team": "a"})
+        job = jobs.insert(tx, running, DEFINITION)
         runs.insert(tx, make.run(job.id))
         children.add(tx, job.id, DEFINITION, TaskRef(0, 0, 0), 1, 0, make.rows_of("abc"), make.NOW)
         return jobs.get(tx.connection, job.id)
