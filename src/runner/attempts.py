@@ -11,7 +11,7 @@ from milepost.core.definition import Executor, Gives, StepDefinition
 from milepost.runner import frames
 from milepost.runner.children import Children
 from milepost.runner.command_steps import CommandSteps
-from milepost.runner.frames import Done, FrameError, Gather, Items, OfTasks, Result, Row, Save, TaskRow
+from milepost.runner.frames import Done, Earlier, Ended, FrameError, Gather, Items, OfTasks, Result, Save, Tasks
 from milepost.runner.gathers import Gathers
 from milepost.runner.job import Job
 from milepost.runner.ledger import Attempt, Ending, HeldTask, Ledger, Ref, now_us
@@ -120,7 +120,7 @@ class Attempts:
             self._send(worker, begun, step)
 
     def _send(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
-        rows: list[TaskRow] = []
+        together: list[Attempt] = []
         size = 0
         for attempt in attempts:
             attempt.worker = worker
@@ -128,27 +128,29 @@ class Attempts:
             if step.timeout is not None:
                 attempt.timer = asyncio.get_running_loop().call_later(step.timeout, self._time_out, attempt, worker)
             size += attempt.task.size
-            if rows and size > _FRAME_SIZE:
-                worker.send_tasks(rows)
-                rows, size = [], attempt.task.size
-            rows.append(self._row(attempt, step))
-        if rows:
-            worker.send_tasks(rows)
+            if together and size > _FRAME_SIZE:
+                self._send_together(worker, together, step)
+                together, size = [], attempt.task.size
+            together.append(attempt)
+        if together:
+            self._send_together(worker, together, step)
 
-    def _row(self, attempt: Attempt, step: StepDefinition) -> TaskRow:
-        task = attempt.task
-        return TaskRow(
-            attempt.id,
+    def _send_together(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
+        tasks = [attempt.task for attempt in attempts]
+        earlier = [
+            Earlier(index, task.attempts_used + 1, task.previous, task.saved_json)
+            for index, task in enumerate(tasks)
+            if task.attempts_used or task.previous or task.saved_json
+        ]
+        frame = Tasks(
             step.name,
-            task.key,
-            task.ref.item,
-            task.ref.epoch,
-            task.attempts_used + 1,
-            task.payload_json,
-            task.previous,
-            task.saved_json,
-            self._job.attempt_folder(task, attempt.id),
+            self._job.step_folders[step.position],
+            [attempt.id for attempt in attempts],
+            [task.ref.item for task in tasks],
+            [task.key for task in tasks],
+            earlier,
         )
+        worker.send_tasks(frame, [task.payload_json for task in tasks])
 
     async def _execute_command(self, attempt: Attempt) -> None:
         try:
@@ -235,9 +237,9 @@ class Attempts:
     def _on_frame(self, worker: Worker, frame: OfTasks) -> None:
         """Raises FrameError."""
         match frame:
-            case Done():
-                for row in frame.results:
-                    self._finish(self._ended(worker, row), frames.result(row))
+            case Done() | Ended():
+                for result in frames.results(frame):
+                    self._finish(self._ended(worker, result), result)
                 self._on_change()
             case Items():
                 self._pass_children(worker, frame)
@@ -246,11 +248,11 @@ class Attempts:
             case Gather():
                 self._gathers.ask(worker, _executing(worker, frame.id), frame)
 
-    def _ended(self, worker: Worker, row: Row) -> Attempt:
-        attempt = _executing(worker, row.id)
-        if row.folder and row.folder != self._job.attempt_folder(attempt.task, attempt.id):
-            raise FrameError(f"the folder {row.folder!r} is not that of the task {row.id}")
-        del worker.attempts[row.id]
+    def _ended(self, worker: Worker, result: Result) -> Attempt:
+        attempt = _executing(worker, result.id)
+        if result.folder and result.folder != self._job.attempt_folder(attempt.task, attempt.id):
+            raise FrameError(f"the folder {result.folder!r} is not that of the task {result.id}")
+        del worker.attempts[result.id]
         return attempt
 
     def _pass_children(self, worker: Worker, frame: Items) -> None:

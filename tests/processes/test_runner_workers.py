@@ -414,10 +414,11 @@ channel.readline()
 channel.write('{{"type":"ready","pid":1,"version":"1"}}\\n')
 channel.flush()
 for line in channel:
-    frame = json.loads(line)
+    frame = json.loads(line.partition("\x1e")[0])
     if frame["type"] == "tasks":
-        number, place = frame["tasks"][0][0], frame["tasks"][0][9]
-        right = '{{"type":"done","results":[[%d,"SUCCEEDED","","7",1,2,"%s",null]]}}' % (number, place)
+        number = frame["ids"][0]
+        place = "items/%d/%s/1-%d" % (frame["items"][0], frame["folder"], number)
+        right = '{{"type":"ended","tasks":[[%d,"SUCCEEDED","",1,2,"%s",null,null]]}}\x1e7' % (number, place)
         said = right if os.path.exists("wrong") else {wrong}
         open("wrong", "w").close()
         channel.write(said + "\\n")
