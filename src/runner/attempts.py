@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 
 from milepost.common.processes import identify, kill_tree
 from milepost.common.wire.runner import COMPLETED
@@ -16,7 +17,7 @@ from milepost.runner.gathers import Gathers
 from milepost.runner.job import Job
 from milepost.runner.ledger import Attempt, Ending, HeldTask, Ledger, Ref, now_us
 from milepost.runner.mistake import Mistake
-from milepost.runner.outbox import Outbox
+from milepost.runner.outbox import Alike, Completed, Outbox
 from milepost.runner.schedule import Lane, Schedule, concurrency
 from milepost.runner.text import printable
 from milepost.runner.worker import Worker
@@ -56,6 +57,7 @@ class Attempts:
     ) -> None:
         self._job = job
         self._steps = job.definition.steps
+        self._gives_many = [step.gives is Gives.MANY for step in self._steps]
         self._following = [job.definition.continues_in_runner(step.position) for step in self._steps]
         self._ledger = ledger
         self._schedule = Schedule()
@@ -68,9 +70,8 @@ class Attempts:
 
     # What the run asks for.
 
-    def hold(self, task: HeldTask) -> None:
-        if self._ledger.hold(task):
-            self._schedule.add(task)
+    def hold(self, tasks: Iterable[HeldTask]) -> None:
+        self._schedule.add(self._ledger.hold(tasks))
 
     def start_waiting(self) -> None:
         """Starts what can start now."""
@@ -116,26 +117,19 @@ class Attempts:
 
     def _start_in_workers(self, lane: Lane, room: int, step: StepDefinition) -> None:
         for worker, places in self.workers.places(lane, room):
-            begun = self._ledger.begin(lane.step, self._schedule.take(lane, places))
+            begun = self._ledger.begin(lane.step, self._schedule.take(lane, places), worker)
             self._send(worker, begun, step)
 
     def _send(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
-        together: list[Attempt] = []
-        size = 0
-        for attempt in attempts:
-            attempt.worker = worker
-            worker.attempts[attempt.id] = attempt
-            if step.timeout is not None:
-                attempt.timer = asyncio.get_running_loop().call_later(step.timeout, self._time_out, attempt, worker)
-            size += attempt.task.size
-            if together and size > _FRAME_SIZE:
-                self._send_together(worker, together, step)
-                together, size = [], attempt.task.size
-            together.append(attempt)
-        if together:
-            self._send_together(worker, together, step)
+        worker.attempts.update([(attempt.id, attempt) for attempt in attempts])
+        if step.timeout is not None:
+            loop = asyncio.get_running_loop()
+            for attempt in attempts:
+                attempt.timer = loop.call_later(step.timeout, self._time_out, attempt, worker)
+        for together in _frames_of(attempts):
+            self._send_frame(worker, together, step)
 
-    def _send_together(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
+    def _send_frame(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
         tasks = [attempt.task for attempt in attempts]
         earlier = [
             Earlier(index, task.attempts_used + 1, task.previous, task.saved_json)
@@ -165,20 +159,39 @@ class Attempts:
     # Ending.
 
     def _finish(self, attempt: Attempt, result: Result) -> None:
-        self._ledger.end(attempt)
+        self._ledger.end([attempt])
         if attempt.ending is Ending.VOID:
             return
         if attempt.ending is Ending.TIMED_OUT and result.kind not in COMPLETED:
             result = _result(attempt, pb.REPORT_KIND_FAILED, self._timeout_failure(attempt))
         ref = attempt.task.ref
-        if self._steps[ref.step].gives is Gives.MANY:
+        if self._gives_many[ref.step]:
             result.enumeration, result.enumerated = attempt.enumeration, attempt.enumerated
         if result.failure is not None and result.kind == pb.REPORT_KIND_FAILED:
             self._tell_failure(attempt, result.failure)
         self._outbox.report(ref, result)
         following = self._following[ref.step]
         if result.kind == pb.REPORT_KIND_SUCCEEDED and following is not None:
-            self._go_on(attempt.task, result, following)
+            self.hold([self._next(attempt.task, result.result_json, following)])
+
+    def _finish_alike(self, attempts: list[Attempt], done: Done) -> None:
+        """As `_finish`, of tasks that completed and gave one result."""
+        self._ledger.end(attempts)
+        kind = frames.kind(done)
+        alike: defaultdict[tuple[int, int], list[Completed]] = defaultdict(list)
+        going_on: list[HeldTask] = []
+        rows = zip(attempts, done.texts, done.start_us, done.end_us, strict=True)
+        for attempt, result_json, start_us, end_us in rows:
+            if attempt.ending is Ending.VOID:
+                continue
+            ref = attempt.task.ref
+            alike[ref.step, ref.epoch].append((ref, result_json, start_us, end_us, ""))
+            following = self._following[ref.step]
+            if following is not None and kind == pb.REPORT_KIND_SUCCEEDED:
+                going_on.append(self._next(attempt.task, result_json, following))
+        for (step, epoch), completed in alike.items():
+            self._outbox.complete(Alike(step, epoch, kind, done.label), completed)
+        self.hold(going_on)
 
     def _tell_failure(self, attempt: Attempt, failure: pb.TaskFailure) -> None:
         """A line in the log for each; with its traceback where the whole job stands on it."""
@@ -189,17 +202,15 @@ class Attempts:
         if task.ref.item == _ROOT and failure.traceback:
             _LOG.warning("%s", failure.traceback)
 
-    def _go_on(self, task: HeldTask, result: Result, following: int) -> None:
+    def _next(self, task: HeldTask, result_json: str, following: int) -> HeldTask:
         """The item's next task: the daemon knows that the runner takes it there without asking."""
         name = self._steps[task.ref.step].name
-        self.hold(
-            HeldTask(
-                ref=Ref(following, task.ref.item, task.ref.epoch),
-                key=task.key,
-                position=task.position,
-                payload_json=task.payload_json,
-                previous={**task.previous, name: result.result_json} if result.result_json else task.previous,
-            )
+        return HeldTask(
+            ref=Ref(following, task.ref.item, task.ref.epoch),
+            key=task.key,
+            position=task.position,
+            payload_json=task.payload_json,
+            previous={**task.previous, name: result_json} if result_json else task.previous,
         )
 
     def _time_out(self, attempt: Attempt, worker: Worker) -> None:
@@ -238,8 +249,7 @@ class Attempts:
         """Raises FrameError."""
         match frame:
             case Done() | Ended():
-                for result in frames.results(frame):
-                    self._finish(self._ended(worker, result), result)
+                self._take_results(worker, frame)
                 self._on_change()
             case Items():
                 self._pass_children(worker, frame)
@@ -247,6 +257,17 @@ class Attempts:
                 self._pass_saved(worker, frame)
             case Gather():
                 self._gathers.ask(worker, _executing(worker, frame.id), frame)
+
+    def _take_results(self, worker: Worker, frame: Done | Ended) -> None:
+        if isinstance(frame, Done) and frames.is_plain(frame):
+            attempts = [_executing(worker, number) for number in frame.ids]
+            if not any(self._gives_many[attempt.task.ref.step] for attempt in attempts):
+                for number in frame.ids:
+                    del worker.attempts[number]
+                self._finish_alike(attempts, frame)
+                return
+        for result in frames.results(frame):
+            self._finish(self._ended(worker, result), result)
 
     def _ended(self, worker: Worker, result: Result) -> Attempt:
         attempt = _executing(worker, result.id)
@@ -271,6 +292,20 @@ class Attempts:
         attempt = _executing(worker, frame.id)
         attempt.gets_on()
         self._outbox.saved(attempt.task.ref, frames.saved_state(frame), lambda: worker.send(acknowledgement))
+
+
+def _frames_of(attempts: list[Attempt]) -> Iterator[list[Attempt]]:
+    """None is larger than a frame may be, except for one of a single task."""
+    together: list[Attempt] = []
+    size = 0
+    for attempt in attempts:
+        size += attempt.task.size
+        if together and size > _FRAME_SIZE:
+            yield together
+            together, size = [], attempt.task.size
+        together.append(attempt)
+    if together:
+        yield together
 
 
 def _executing(worker: Worker, number: int) -> Attempt:

@@ -7,7 +7,7 @@ that are not UTF-8), which no message to the daemon can carry: they become quest
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -28,6 +28,8 @@ MAX_KEY = 1000
 #: Children that come with a result, or in one chunk of the items step; the size is in characters.
 MAX_CHILDREN, MAX_CHILDREN_SIZE = 10_000, 3 * 1024 * 1024
 MAX_CHUNK, MAX_CHUNK_SIZE = 500, 1024 * 1024
+#: Of all texts of a frame that `is_plain`: characters.
+_PLAIN_SIZE = 256 * 1024
 
 _KINDS = {
     "SUCCEEDED": pb.REPORT_KIND_SUCCEEDED,
@@ -45,6 +47,7 @@ _IN_ONE_PIECE = str.maketrans({"\n": " ", SEPARATOR: " "})
 
 # What is counted on from such a number still has 64 bits.
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Time = Annotated[int, msgspec.Meta(ge=0, le=_MAX_TIME)]
 #: Key and payload.
 Child = tuple[str, str]
 Kind = Literal["SUCCEEDED", "SKIPPED", "FAILED", "RETURNED"]
@@ -134,8 +137,8 @@ class Done(_WithTexts):
     kind: Kind
     label: str
     ids: list[int]
-    start_us: list[int | float]
-    end_us: list[int | float]
+    start_us: list[Time]
+    end_us: list[Time]
 
 
 class Ended(_WithTexts):
@@ -211,6 +214,24 @@ def decode(line: bytes) -> FromWorker:
     return frame
 
 
+def is_plain(frame: Done) -> bool:
+    """Whether it is known without a look at each that all of it can be kept as it stands, and is not much."""
+    count = len(frame.ids)
+    columns = frame.texts, frame.start_us, frame.end_us, set(frame.ids)
+    return (
+        kind(frame) in COMPLETED
+        and all(len(column) == count for column in columns)
+        and _is_label(frame.label)
+        and max(map(len, frame.texts), default=0) * 4 <= MAX_JSON
+        and "\0" not in (all_texts := "".join(frame.texts))
+        and len(all_texts) <= _PLAIN_SIZE
+    )
+
+
+def kind(frame: Done) -> "pb.ReportKind.ValueType":
+    return _KINDS[frame.kind]
+
+
 def results(frame: Done | Ended) -> list[Result]:
     """What cannot be kept becomes a failed attempt. Raises FrameError."""
     return _of_columns(frame) if isinstance(frame, Done) else _of_rows(frame)
@@ -237,6 +258,8 @@ def _decode_leniently(document: str) -> FromWorker:
     """JSON as Python takes it: with NaN, and with texts that are not valid Unicode. Raises FrameError."""
     try:
         value = _without_surrogates(json.loads(document))
+        if isinstance(value, dict):
+            value.update((name, _times(value[name])) for name in ("start_us", "end_us") if name in value)
         frame: FromWorker = msgspec.convert(value, FromWorker)
     except ValueError as error:
         raise FrameError(f"a frame is malformed: {error}") from error
@@ -249,11 +272,11 @@ def _of_columns(frame: Done) -> list[Result]:
     count = len(frame.ids)
     if len(frame.texts) != count or len(frame.start_us) != count or len(frame.end_us) != count:
         raise FrameError("the columns of a frame differ in length")
-    kind, label = _KINDS[frame.kind], frame.label
-    columns = zip(frame.ids, frame.texts, _times(frame.start_us), _times(frame.end_us), strict=True)
-    if _is_label(label) and _are_small(frame.texts):
-        return [Result(number, kind, label, text, start_us, end_us) for number, text, start_us, end_us in columns]
-    return [_checked(Result(number, kind, label, text, start_us, end_us)) for number, text, start_us, end_us in columns]
+    columns = zip(frame.ids, frame.texts, frame.start_us, frame.end_us, strict=True)
+    return [
+        _checked(Result(number, kind(frame), frame.label, text, start_us, end_us))
+        for number, text, start_us, end_us in columns
+    ]
 
 
 def _of_rows(frame: Ended) -> list[Result]:
@@ -312,20 +335,18 @@ def _offence(result: Result) -> pb.TaskFailure | None:
 
 
 def _offence_of_children(found: list[Child], most: int = MAX_CHILDREN, size: int = MAX_CHILDREN_SIZE) -> str:
-    if len(found) > most or sum(len(key) + len(payload) for key, payload in found) > size:
+    sizes = [len(key) + len(payload) for key, payload in found]
+    if len(found) > most or sum(sizes) > size:
         return f"there are more than {most:,} children, or they have more than {size:,} characters"
-    if any(len(key) > MAX_KEY or _is_longer(payload, MAX_JSON) for key, payload in found):
+    if max(sizes, default=0) > MAX_KEY and any(
+        len(key) > MAX_KEY or _is_longer(payload, MAX_JSON) for key, payload in found
+    ):
         return f"a child has a key of more than {MAX_KEY:,} characters or a payload of more than {MAX_JSON:,} bytes"
     return ""
 
 
 def _is_label(text: str) -> bool:
     return len(text) <= MAX_LABEL and text.isprintable()
-
-
-def _are_small(texts: list[str]) -> bool:
-    """Whether it is plain that each can be kept."""
-    return max(map(len, texts), default=0) * 4 <= MAX_JSON and "\0" not in "".join(texts)
 
 
 def _is_longer(text: str, most: int) -> bool:
@@ -350,10 +371,10 @@ def _time(microseconds: float) -> int:
     return int(min(max(0, microseconds), _MAX_TIME))
 
 
-def _times(column: list[int | float]) -> list[int]:
-    if type(sum(column)) is int and min(column, default=0) >= 0 and max(column, default=0) <= _MAX_TIME:
-        return cast("list[int]", column)
-    return [_time(one) for one in column]
+def _times(column: Any) -> Any:  # Any: a JSON value
+    if not isinstance(column, list):
+        return column
+    return [_time(one) if isinstance(one, (int, float)) else one for one in column]
 
 
 def _without_surrogates(value: Any) -> Any:  # Any: a JSON value

@@ -298,9 +298,8 @@ class Run:
         if self._attempts is None or self._is_drained or self._own_level is Level.STOP:
             return  # they are still pending in the store
         done = self._stream.outbox.done
-        for task in held_tasks(page, self._step_names):
-            if task.ref not in done:  # else handed out again by a new daemon, before it had heard the end of it
-                self._attempts.hold(task)
+        # Of what it had not heard the end of, a new daemon hands out some again.
+        self._attempts.hold([task for task in held_tasks(page, self._step_names) if task.ref not in done])
 
     def _void(self, refs: Iterable[pb.TaskRef]) -> None:
         if self._attempts is not None:
