@@ -29,7 +29,7 @@ class Ref(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
         return pb.TaskRef(step=self.step, item=self.item, epoch=self.epoch)
 
 
-class HeldTask(msgspec.Struct, eq=False):
+class HeldTask(msgspec.Struct, eq=False, gc=False):
     """`previous` is the results of earlier steps, as JSON by the step's name."""
 
     ref: Ref
