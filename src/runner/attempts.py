@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from milepost.common.processes import identify, kill_tree
 from milepost.common.wire.runner import COMPLETED
@@ -126,16 +126,24 @@ class Attempts:
             loop = asyncio.get_running_loop()
             for attempt in attempts:
                 attempt.timer = loop.call_later(step.timeout, self._time_out, attempt, worker)
-        for together in _frames_of(attempts):
-            self._send_frame(worker, together, step)
+        if attempts:
+            self._send_frames(worker, attempts, step)
 
-    def _send_frame(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
+    def _send_frames(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
+        """None is larger than a frame may be, except for one of a single task."""
         tasks = [attempt.task for attempt in attempts]
+        payloads = [task.payload_json for task in tasks]
         earlier = [
             Earlier(index, task.attempts_used + 1, task.previous, task.saved_json)
             for index, task in enumerate(tasks)
             if task.attempts_used or task.previous or task.saved_json
         ]
+        size = sum(map(len, payloads)) + sum(one.size for one in earlier)
+        if size > _FRAME_SIZE and len(attempts) > 1:
+            middle = len(attempts) // 2
+            self._send_frames(worker, attempts[:middle], step)
+            self._send_frames(worker, attempts[middle:], step)
+            return
         frame = Tasks(
             step.name,
             self._job.step_folders[step.position],
@@ -144,7 +152,7 @@ class Attempts:
             [task.key for task in tasks],
             earlier,
         )
-        worker.send_tasks(frame, [task.payload_json for task in tasks])
+        worker.send_tasks(frame, payloads)
 
     async def _execute_command(self, attempt: Attempt) -> None:
         try:
@@ -292,20 +300,6 @@ class Attempts:
         attempt = _executing(worker, frame.id)
         attempt.gets_on()
         self._outbox.saved(attempt.task.ref, frames.saved_state(frame), lambda: worker.send(acknowledgement))
-
-
-def _frames_of(attempts: list[Attempt]) -> Iterator[list[Attempt]]:
-    """None is larger than a frame may be, except for one of a single task."""
-    together: list[Attempt] = []
-    size = 0
-    for attempt in attempts:
-        size += attempt.task.size
-        if together and size > _FRAME_SIZE:
-            yield together
-            together, size = [], attempt.task.size
-        together.append(attempt)
-    if together:
-        yield together
 
 
 def _executing(worker: Worker, number: int) -> Attempt:

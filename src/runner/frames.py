@@ -69,6 +69,11 @@ class Earlier(msgspec.Struct, array_like=True, gc=False):
     previous: dict[str, str]
     saved_json: str
 
+    @property
+    def size(self) -> int:
+        """Of its texts, in characters."""
+        return len(self.saved_json) + sum(map(len, self.previous.values()))
+
 
 class Tasks(msgspec.Struct, tag_field="type", tag="tasks"):
     """Of one step, in columns; their payloads are the texts."""

@@ -42,12 +42,6 @@ class HeldTask(msgspec.Struct, eq=False, gc=False):
     previous: dict[str, str] = {}  # a new one for each (msgspec copies it)
     is_void: bool = False
 
-    @property
-    def size(self) -> int:
-        """Of its texts, in characters."""
-        size = len(self.payload_json) + len(self.saved_json)
-        return size + sum(map(len, self.previous.values())) if self.previous else size
-
 
 class Ending(Enum):
     """Why an attempt that executes is being ended by the runner."""
@@ -88,10 +82,10 @@ class Ledger:
         self._numbers = itertools.count(1)
 
     def hold(self, tasks: Iterable[HeldTask]) -> list[HeldTask]:
-        """Those of them, all different, that were not held already."""
-        new = [task for task in tasks if task.ref not in self.held]
-        self.held.update([(task.ref, task) for task in new])
-        return new
+        """Those of them that were not held already."""
+        new = {task.ref: task for task in tasks if task.ref not in self.held}
+        self.held.update(new)
+        return list(new.values())
 
     def begin(self, step: int, tasks: Iterable[HeldTask], worker: "Worker | None" = None) -> list[Attempt]:
         """Of tasks of one step."""
