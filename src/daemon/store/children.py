@@ -5,7 +5,6 @@ records; one whose payload has changed is another item under the same key; one t
 The records of those that go are archived.
 """
 
-import itertools
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from milepost.core.definition import OnDuplicate, PipelineDefinition, StepDefini
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Child, Event, ItemState, Outcome, TaskRef
 from milepost.daemon.store import counters, events, rows
+from milepost.daemon.store.bulk import Bulk
 from milepost.daemon.store.counters import Deltas
 from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.operations import Part
@@ -24,9 +24,9 @@ _QUERIES = load("children")
 DUPLICATE = "duplicate"
 #: Items that are removed together.
 _PART = 5000
-#: Items of one INSERT: a statement costs two turns of Python's lock, however many rows it has.
-_ROWS = 100
-_INSERT_ROWS = _QUERIES.insert.removesuffix(";") + (_ROWS - 1) * ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = Bulk(_QUERIES.insert, row="(?, ?, ?, ?)")
+#: Of a new item: id, position, key and payload.
+_New = tuple[int, int, str, str]
 
 
 def add(
@@ -84,12 +84,12 @@ def store(
     if plan is None or not _insert_if_new(tx, family, plan.new):
         plan = _plan(tx.connection, definition, family, named, job["next_item"])
         _replace(tx, definition, family, plan, now, deltas)
-        _insert(tx, family, plan.new)
-        _record_duplicates(tx, family, plan.new, job["run_count"], now, deltas)
+        _insert(tx, family, state, "", plan.new)
+        _set_aside(tx, family, plan.duplicates, job["run_count"], now, deltas)
     tx.execute(_QUERIES.set_next_item, (plan.next_item, sequence))
     for shape in definition.steps:
         if shape.line == line:
-            deltas.total[shape.position] += len(plan.new)
+            deltas.total[shape.position] += len(plan.new) + len(plan.duplicates)
 
 
 def drop_missing(
@@ -140,14 +140,6 @@ class _Family(NamedTuple):
     enumeration: int
 
 
-class _New(NamedTuple):
-    id: int
-    position: int
-    key: str
-    payload_json: str
-    skipped: bool
-
-
 class _Known(NamedTuple):
     id: int
     enumeration: int
@@ -157,11 +149,12 @@ class _Known(NamedTuple):
 
 @dataclass
 class _Plan:
-    """What a chunk comes to: rows to insert, and of an earlier enumeration rows to take over, as (position, id), and
-    rows to remove, because another payload has their key."""
+    """What a chunk comes to: rows to insert, those of duplicates apart, and of an earlier enumeration rows to take
+    over, as (position, id), and rows to remove, because another payload has their key."""
 
     next_item: int
     new: list[_New] = field(default_factory=list)
+    duplicates: list[_New] = field(default_factory=list)
     met: list[tuple[int, int]] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
 
@@ -199,8 +192,8 @@ class _Siblings:
             return
         if known is not None:
             plan.changed.append(known.id)
-        skipped = free != key and self._skips
-        plan.new.append(_New(plan.next_item, position, free, payload_json, skipped))
+        rows = plan.duplicates if free != key and self._skips else plan.new
+        rows.append((plan.next_item, position, free, payload_json))
         self._known[free] = _Known(plan.next_item, self._enumeration, position, payload_json)
         plan.next_item += 1
 
@@ -216,18 +209,16 @@ class _Siblings:
 
 def _all_new(named: Sequence[tuple[int, str, str]], next_item: int) -> _Plan | None:
     """As if no child were there; None when a key is given twice."""
-    positions, keys, payloads = zip(*named, strict=True)
-    if len(set(keys)) < len(keys):
+    if len({key for _, key, _ in named}) < len(named):
         return None
-    new = map(_New, itertools.count(next_item), positions, keys, payloads, itertools.repeat(False))
-    return _Plan(next_item + len(named), list(new))
+    return _Plan(next_item + len(named), [(item, *child) for item, child in enumerate(named, next_item)])
 
 
 def _insert_if_new(tx: Transaction, family: _Family, new: Sequence[_New]) -> bool:
     """False, and nothing is inserted, when one is there: the index of keys tells it without a look for each key."""
     tx.execute("SAVEPOINT chunk")
     try:
-        _insert(tx, family, new)
+        _insert(tx, family, family.state, "", new)
     except sqlite3.IntegrityError:
         tx.execute("ROLLBACK TO chunk")
         tx.execute("RELEASE chunk")
@@ -252,17 +243,9 @@ def _plan(
     return plan
 
 
-def _insert(tx: Transaction, family: _Family, new: Sequence[_New]) -> None:
-    sequence, line, parent, step, state, enumeration = family
-    here, aside = (step, state.value, "", enumeration), (step, ItemState.SKIPPED.value, DUPLICATE, enumeration)
-    items = [
-        (sequence, item, line, parent, position, key, payload, *(aside if skipped else here))
-        for item, position, key, payload, skipped in new
-    ]
-    whole = len(items) - len(items) % _ROWS
-    for start in range(0, whole, _ROWS):
-        tx.execute(_INSERT_ROWS, [*itertools.chain.from_iterable(items[start : start + _ROWS])])
-    tx.executemany(_QUERIES.insert, items[whole:])
+def _insert(tx: Transaction, family: _Family, state: ItemState, label: str, new: Sequence[_New]) -> None:
+    sequence, line, parent, step, _, enumeration = family
+    _INSERT.execute(tx, (sequence, line, parent, step, state.value, label, enumeration), new)
 
 
 def _replace(
@@ -275,16 +258,17 @@ def _replace(
     tx.executemany(_QUERIES.meet_again, [(enumeration, position, sequence, item) for position, item in plan.met])
 
 
-def _record_duplicates(
-    tx: Transaction, family: _Family, new: Sequence[_New], run: int, now: float, deltas: Deltas
+def _set_aside(
+    tx: Transaction, family: _Family, duplicates: Sequence[_New], run: int, now: float, deltas: Deltas
 ) -> None:
-    skipped = [one.id for one in new if one.skipped]
-    if not skipped:
+    """They are skipped at the step where the line begins."""
+    if not duplicates:
         return
+    _insert(tx, family, ItemState.SKIPPED, DUPLICATE, duplicates)
     sequence, step = family.sequence, family.step
-    records = [(sequence, step, item, DUPLICATE, run, now, now, tx.revision) for item in skipped]
+    records = [(sequence, step, item, DUPLICATE, run, now, now, tx.revision) for item, *_ in duplicates]
     tx.executemany(_QUERIES.record_duplicate, records)
-    deltas.records[step, Outcome.SKIPPED, DUPLICATE] += len(skipped)
+    deltas.records[step, Outcome.SKIPPED, DUPLICATE] += len(duplicates)
 
 
 def _remove(
