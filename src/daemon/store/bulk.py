@@ -4,7 +4,6 @@ A row of bound values takes half the processor that SQLite needs to get the same
 """
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 from milepost.daemon.store.group_commit import Transaction
@@ -20,10 +19,13 @@ class Bulk:
         before, _, after = sql.rpartition(row)
         self._statements = [(size, before + ", ".join([row] * size) + after) for size in _SIZES]
 
-    def execute(self, tx: Transaction, shared: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
-        """Any: what SQLite stores."""
-        start = 0
+    def execute(self, tx: Transaction, shared: Sequence[Any], columns: Sequence[Sequence[Any]]) -> None:
+        """`columns`: those of a row, each with a value for each row. Any: what SQLite stores."""
+        start, end, width = 0, len(columns[0]), len(columns)
         for size, sql in self._statements:
-            while start + size <= len(rows):
-                tx.execute(sql, [*shared, *chain.from_iterable(rows[start : start + size])])
+            while start + size <= end:
+                values = [None] * (width * size)
+                for number, column in enumerate(columns):
+                    values[number::width] = column[start : start + size]
+                tx.execute(sql, [*shared, *values])
                 start += size

@@ -25,8 +25,6 @@ DUPLICATE = "duplicate"
 #: Items that are removed together.
 _PART = 5000
 _INSERT = Bulk(_QUERIES.insert, row="(?, ?, ?, ?)")
-#: Of a new item: id, position, key and payload.
-_New = tuple[int, int, str, str]
 
 
 def add(
@@ -75,21 +73,22 @@ def store(
     line = definition.steps[ref.step].feeds
     if line is None or not children:
         return
-    named = _named(children, first_position)
     job = tx.execute(_QUERIES.job, (sequence,)).fetchone()
     first = definition.line_of_children(ref.step)
     step, state = (ref.step, ItemState.SUCCEEDED) if first is None else (first.position, ItemState.PENDING)
     family = _Family(sequence, line, ref.item, step, state, enumeration)
-    plan = _all_new(named, job["next_item"])
-    if plan is None or not _insert_if_new(tx, family, plan.new):
-        plan = _plan(tx.connection, definition, family, named, job["next_item"])
+    given = _New.numbered(job["next_item"], first_position, children)
+    stored = len(children)
+    if not _insert_if_all_are_new(tx, family, given):
+        plan = _plan(tx.connection, definition, family, given)
         _replace(tx, definition, family, plan, now, deltas)
-        _insert(tx, family, state, "", plan.new)
-        _set_aside(tx, family, plan.duplicates, job["run_count"], now, deltas)
-    tx.execute(_QUERIES.set_next_item, (plan.next_item, sequence))
+        _insert(tx, family, state, "", _New.of(plan.new))
+        _set_aside(tx, family, _New.of(plan.duplicates), job["run_count"], now, deltas)
+        stored = len(plan.new) + len(plan.duplicates)
+    tx.execute(_QUERIES.set_next_item, (job["next_item"] + stored, sequence))
     for shape in definition.steps:
         if shape.line == line:
-            deltas.total[shape.position] += len(plan.new) + len(plan.duplicates)
+            deltas.total[shape.position] += stored
 
 
 def drop_missing(
@@ -122,7 +121,7 @@ def duplicate_key(definition: PipelineDefinition, children: Sequence[Child]) -> 
     if definition.on_duplicate is not OnDuplicate.FAIL:
         return None
     seen: dict[str, int] = {}
-    for position, key, _ in _named(children, 0):
+    for position, key in enumerate(_keys(children, 0)):
         if key in seen:
             return _duplicate(key, seen[key], position)
         seen[key] = position
@@ -140,6 +139,27 @@ class _Family(NamedTuple):
     enumeration: int
 
 
+class _New(NamedTuple):
+    """Items to insert, by columns."""
+
+    ids: Sequence[int]
+    positions: Sequence[int]
+    keys: Sequence[str]
+    payloads_json: Sequence[str]
+
+    @staticmethod
+    def numbered(first_item: int, first_position: int, children: Sequence[Child]) -> "_New":
+        """As if none of them were there."""
+        payloads = [child.payload_json for child in children]
+        ids = range(first_item, first_item + len(children))
+        positions = range(first_position, first_position + len(children))
+        return _New(ids, positions, _keys(children, first_position), payloads)
+
+    @staticmethod
+    def of(rows: Sequence[tuple[int, int, str, str]]) -> "_New":
+        return _New(*zip(*rows, strict=True)) if rows else _New((), (), (), ())
+
+
 class _Known(NamedTuple):
     id: int
     enumeration: int
@@ -153,8 +173,8 @@ class _Plan:
     over, as (position, id), and rows to remove, because another payload has their key."""
 
     next_item: int
-    new: list[_New] = field(default_factory=list)
-    duplicates: list[_New] = field(default_factory=list)
+    new: list[tuple[int, int, str, str]] = field(default_factory=list)
+    duplicates: list[tuple[int, int, str, str]] = field(default_factory=list)
     met: list[tuple[int, int]] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
 
@@ -207,18 +227,13 @@ class _Siblings:
         return key
 
 
-def _all_new(named: Sequence[tuple[int, str, str]], next_item: int) -> _Plan | None:
-    """As if no child were there; None when a key is given twice."""
-    if len({key for _, key, _ in named}) < len(named):
-        return None
-    return _Plan(next_item + len(named), [(item, *child) for item, child in enumerate(named, next_item)])
-
-
-def _insert_if_new(tx: Transaction, family: _Family, new: Sequence[_New]) -> bool:
+def _insert_if_all_are_new(tx: Transaction, family: _Family, given: _New) -> bool:
     """False, and nothing is inserted, when one is there: the index of keys tells it without a look for each key."""
+    if len(set(given.keys)) < len(given.keys):
+        return False
     tx.execute("SAVEPOINT chunk")
     try:
-        _insert(tx, family, family.state, "", new)
+        _insert(tx, family, family.state, "", given)
     except sqlite3.IntegrityError:
         tx.execute("ROLLBACK TO chunk")
         tx.execute("RELEASE chunk")
@@ -227,23 +242,17 @@ def _insert_if_new(tx: Transaction, family: _Family, new: Sequence[_New]) -> boo
     return True
 
 
-def _plan(
-    db: sqlite3.Connection,
-    definition: PipelineDefinition,
-    family: _Family,
-    named: Sequence[tuple[int, str, str]],
-    next_item: int,
-) -> _Plan:
+def _plan(db: sqlite3.Connection, definition: PipelineDefinition, family: _Family, given: _New) -> _Plan:
     """By those that are there, and by what the pipeline does with duplicates."""
     siblings = _Siblings(db, family, definition.on_duplicate)
-    siblings.load([key for _, key, _ in named])
-    plan = _Plan(next_item)
-    for position, key, payload in named:
+    siblings.load(given.keys)
+    plan = _Plan(given.ids[0])
+    for position, key, payload in zip(given.positions, given.keys, given.payloads_json, strict=True):
         siblings.place(plan, position, key, payload)
     return plan
 
 
-def _insert(tx: Transaction, family: _Family, state: ItemState, label: str, new: Sequence[_New]) -> None:
+def _insert(tx: Transaction, family: _Family, state: ItemState, label: str, new: _New) -> None:
     sequence, line, parent, step, _, enumeration = family
     _INSERT.execute(tx, (sequence, line, parent, step, state.value, label, enumeration), new)
 
@@ -258,17 +267,15 @@ def _replace(
     tx.executemany(_QUERIES.meet_again, [(enumeration, position, sequence, item) for position, item in plan.met])
 
 
-def _set_aside(
-    tx: Transaction, family: _Family, duplicates: Sequence[_New], run: int, now: float, deltas: Deltas
-) -> None:
+def _set_aside(tx: Transaction, family: _Family, duplicates: _New, run: int, now: float, deltas: Deltas) -> None:
     """They are skipped at the step where the line begins."""
-    if not duplicates:
+    if not duplicates.ids:
         return
     _insert(tx, family, ItemState.SKIPPED, DUPLICATE, duplicates)
     sequence, step = family.sequence, family.step
-    records = [(sequence, step, item, DUPLICATE, run, now, now, tx.revision) for item, *_ in duplicates]
+    records = [(sequence, step, item, DUPLICATE, run, now, now, tx.revision) for item in duplicates.ids]
     tx.executemany(_QUERIES.record_duplicate, records)
-    deltas.records[step, Outcome.SKIPPED, DUPLICATE] += len(duplicates)
+    deltas.records[step, Outcome.SKIPPED, DUPLICATE] += len(records)
 
 
 def _remove(
@@ -297,11 +304,8 @@ def _remove(
         items = below
 
 
-def _named(children: Sequence[Child], first_position: int) -> list[tuple[int, str, str]]:
-    return [
-        (position, child.key or str(position + 1), child.payload_json)
-        for position, child in enumerate(children, first_position)
-    ]
+def _keys(children: Sequence[Child], first_position: int) -> list[str]:
+    return [child.key or str(number) for number, child in enumerate(children, first_position + 1)]
 
 
 def _duplicate(key: str, first: int, second: int) -> MilepostError:

@@ -6,7 +6,7 @@ of them count, what was written is undone, and done again for those that do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from milepost.core.definition import PipelineDefinition
 from milepost.core.model import Completed, ItemState, Report, ReportKind, TaskRef
@@ -80,7 +80,7 @@ def _record_together(tx: Transaction, kind: Kind, ended: Sequence[Ended]) -> boo
 
 def _record_of_jobs(tx: Transaction, kind: Kind, ended: Sequence[Ended]) -> bool:
     """Whether all of them count. When not, what was written is to be undone."""
-    tasks = [(one.job, item, *rest, one.run) for one in ended for item, *rest in _columns(one.group)]
+    tasks = [(one.job, item, *rest, one.run) for one in ended for item, *rest in _rows(one.group)]
     parameters = kind._asdict() | {"tasks": rows.dump(tasks), "revision": tx.revision}
     return (
         len({(job, item) for job, item, *_ in tasks}) == len(tasks)
@@ -126,17 +126,22 @@ def _move(tx: Transaction, kind: Kind, ended: Ended) -> bool:
 def _record_first(tx: Transaction, kind: Kind, ended: Ended) -> bool:
     """Of items in their first epoch, in which nothing has failed or was lost: it is each task's first attempt."""
     shared = (ended.job, kind.step, kind.outcome, kind.label, ended.run, tx.revision)
-    _RECORD_FIRST.execute(tx, shared, list(_columns(ended.group)))
+    _RECORD_FIRST.execute(tx, shared, _columns(ended.group))
     return True
 
 
 def _record_again(tx: Transaction, kind: Kind, ended: Ended) -> bool:
-    new = {"job": ended.job, "tasks": rows.dump(list(_columns(ended.group))), "run": ended.run, "revision": tx.revision}
+    new = {"job": ended.job, "tasks": rows.dump(_rows(ended.group)), "run": ended.run, "revision": tx.revision}
     return tx.execute(_QUERIES.record, kind._asdict() | new).rowcount == len(ended.group.items)
 
 
-def _columns(group: Completed) -> "zip[tuple[int, str, float, float, str]]":
-    return zip(group.items, group.results_json, group.start_times, group.end_times, group.folders, strict=True)
+def _columns(group: Completed) -> Sequence[Sequence[Any]]:
+    """Any: what SQLite stores."""
+    return group.items, group.results_json, group.start_times, group.end_times, group.folders
+
+
+def _rows(group: Completed) -> list[tuple[Any, ...]]:
+    return list(zip(*_columns(group), strict=True))
 
 
 def _counting(tx: Transaction, ended: Ended) -> Counted:
