@@ -106,6 +106,7 @@ class Story:
             assert of_items(now, keys) == then, f"finished when {when}, and yet executed again"
 
 
+@pytest.mark.timeout(300)
 async def test_a_job_is_led_to_its_end_by_keys_while_the_daemon_dies_and_returns(
     daemon: RealDaemon, service: ProfileService
 ) -> None:
