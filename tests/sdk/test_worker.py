@@ -207,6 +207,8 @@ def test_cancel_of_an_async_task(worker: Open) -> None:
     with worker(text) as process:
         process.start()
         process.tasks(row(1, "waits"), row(2, "finishes"))
+        process.send({"type": "ping", "n": 1})
+        assert process.receive() == {"type": "pong", "n": 1}  # they have begun: what has not is cancelled unseen
         process.send({"type": "cancel", "ids": [1, 2, 99], "reason": "Time-out."})
         assert process.result(1)[1] == "RETURNED"
         assert process.result(2)[1:4] == ["SUCCEEDED", "", '"Time-out."']
