@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from milepost.common.processes import identify, kill_tree
@@ -11,12 +12,12 @@ from milepost.core.definition import Executor, Gives, StepDefinition
 from milepost.runner import frames
 from milepost.runner.children import Children
 from milepost.runner.command_steps import CommandSteps
-from milepost.runner.frames import Done, FrameError, Gather, Items, OfTasks, Result, Row, Save, TaskRow
+from milepost.runner.frames import Done, Earlier, Ended, FrameError, Gather, Items, OfTasks, Result, Save, Tasks
 from milepost.runner.gathers import Gathers
 from milepost.runner.job import Job
 from milepost.runner.ledger import Attempt, Ending, HeldTask, Ledger, Ref, now_us
 from milepost.runner.mistake import Mistake
-from milepost.runner.outbox import Outbox
+from milepost.runner.outbox import Alike, Completed, Outbox
 from milepost.runner.schedule import Lane, Schedule, concurrency
 from milepost.runner.text import printable
 from milepost.runner.worker import Worker
@@ -56,6 +57,7 @@ class Attempts:
     ) -> None:
         self._job = job
         self._steps = job.definition.steps
+        self._gives_many = [step.gives is Gives.MANY for step in self._steps]
         self._following = [job.definition.continues_in_runner(step.position) for step in self._steps]
         self._ledger = ledger
         self._schedule = Schedule()
@@ -68,9 +70,8 @@ class Attempts:
 
     # What the run asks for.
 
-    def hold(self, task: HeldTask) -> None:
-        if self._ledger.hold(task):
-            self._schedule.add(task)
+    def hold(self, tasks: Iterable[HeldTask]) -> None:
+        self._schedule.add(self._ledger.hold(tasks))
 
     def start_waiting(self) -> None:
         """Starts what can start now."""
@@ -116,39 +117,42 @@ class Attempts:
 
     def _start_in_workers(self, lane: Lane, room: int, step: StepDefinition) -> None:
         for worker, places in self.workers.places(lane, room):
-            begun = self._ledger.begin(lane.step, self._schedule.take(lane, places))
+            begun = self._ledger.begin(lane.step, self._schedule.take(lane, places), worker)
             self._send(worker, begun, step)
 
     def _send(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
-        rows: list[TaskRow] = []
-        size = 0
-        for attempt in attempts:
-            attempt.worker = worker
-            worker.attempts[attempt.id] = attempt
-            if step.timeout is not None:
-                attempt.timer = asyncio.get_running_loop().call_later(step.timeout, self._time_out, attempt, worker)
-            size += attempt.task.size
-            if rows and size > _FRAME_SIZE:
-                worker.send_tasks(rows)
-                rows, size = [], attempt.task.size
-            rows.append(self._row(attempt, step))
-        if rows:
-            worker.send_tasks(rows)
+        worker.attempts.update([(attempt.id, attempt) for attempt in attempts])
+        if step.timeout is not None:
+            loop = asyncio.get_running_loop()
+            for attempt in attempts:
+                attempt.timer = loop.call_later(step.timeout, self._time_out, attempt, worker)
+        if attempts:
+            self._send_frames(worker, attempts, step)
 
-    def _row(self, attempt: Attempt, step: StepDefinition) -> TaskRow:
-        task = attempt.task
-        return TaskRow(
-            attempt.id,
+    def _send_frames(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
+        """None is larger than a frame may be, except for one of a single task."""
+        tasks = [attempt.task for attempt in attempts]
+        payloads = [task.payload_json for task in tasks]
+        earlier = [
+            Earlier(index, task.attempts_used + 1, task.previous, task.saved_json)
+            for index, task in enumerate(tasks)
+            if task.attempts_used or task.previous or task.saved_json
+        ]
+        size = sum(map(len, payloads)) + sum(one.size for one in earlier)
+        if size > _FRAME_SIZE and len(attempts) > 1:
+            middle = len(attempts) // 2
+            self._send_frames(worker, attempts[:middle], step)
+            self._send_frames(worker, attempts[middle:], step)
+            return
+        frame = Tasks(
             step.name,
-            task.key,
-            task.ref.item,
-            task.ref.epoch,
-            task.attempts_used + 1,
-            task.payload_json,
-            task.previous,
-            task.saved_json,
-            self._job.attempt_folder(task, attempt.id),
+            self._job.step_folders[step.position],
+            [attempt.id for attempt in attempts],
+            [task.ref.item for task in tasks],
+            [task.key for task in tasks],
+            earlier,
         )
+        worker.send_tasks(frame, payloads)
 
     async def _execute_command(self, attempt: Attempt) -> None:
         try:
@@ -163,20 +167,39 @@ class Attempts:
     # Ending.
 
     def _finish(self, attempt: Attempt, result: Result) -> None:
-        self._ledger.end(attempt)
+        self._ledger.end([attempt])
         if attempt.ending is Ending.VOID:
             return
         if attempt.ending is Ending.TIMED_OUT and result.kind not in COMPLETED:
             result = _result(attempt, pb.REPORT_KIND_FAILED, self._timeout_failure(attempt))
         ref = attempt.task.ref
-        if self._steps[ref.step].gives is Gives.MANY:
+        if self._gives_many[ref.step]:
             result.enumeration, result.enumerated = attempt.enumeration, attempt.enumerated
         if result.failure is not None and result.kind == pb.REPORT_KIND_FAILED:
             self._tell_failure(attempt, result.failure)
         self._outbox.report(ref, result)
         following = self._following[ref.step]
         if result.kind == pb.REPORT_KIND_SUCCEEDED and following is not None:
-            self._go_on(attempt.task, result, following)
+            self.hold([self._next(attempt.task, result.result_json, following)])
+
+    def _finish_alike(self, attempts: list[Attempt], done: Done) -> None:
+        """As `_finish`, of tasks that completed and gave one result."""
+        self._ledger.end(attempts)
+        kind = frames.kind(done)
+        alike: defaultdict[tuple[int, int], list[Completed]] = defaultdict(list)
+        going_on: list[HeldTask] = []
+        rows = zip(attempts, done.texts, done.start_us, done.end_us, strict=True)
+        for attempt, result_json, start_us, end_us in rows:
+            if attempt.ending is Ending.VOID:
+                continue
+            ref = attempt.task.ref
+            alike[ref.step, ref.epoch].append((ref, result_json, start_us, end_us, ""))
+            following = self._following[ref.step]
+            if following is not None and kind == pb.REPORT_KIND_SUCCEEDED:
+                going_on.append(self._next(attempt.task, result_json, following))
+        for (step, epoch), completed in alike.items():
+            self._outbox.complete(Alike(step, epoch, kind, done.label), completed)
+        self.hold(going_on)
 
     def _tell_failure(self, attempt: Attempt, failure: pb.TaskFailure) -> None:
         """A line in the log for each; with its traceback where the whole job stands on it."""
@@ -187,17 +210,15 @@ class Attempts:
         if task.ref.item == _ROOT and failure.traceback:
             _LOG.warning("%s", failure.traceback)
 
-    def _go_on(self, task: HeldTask, result: Result, following: int) -> None:
+    def _next(self, task: HeldTask, result_json: str, following: int) -> HeldTask:
         """The item's next task: the daemon knows that the runner takes it there without asking."""
         name = self._steps[task.ref.step].name
-        self.hold(
-            HeldTask(
-                ref=Ref(following, task.ref.item, task.ref.epoch),
-                key=task.key,
-                position=task.position,
-                payload_json=task.payload_json,
-                previous={**task.previous, name: result.result_json} if result.result_json else task.previous,
-            )
+        return HeldTask(
+            ref=Ref(following, task.ref.item, task.ref.epoch),
+            key=task.key,
+            position=task.position,
+            payload_json=task.payload_json,
+            previous={**task.previous, name: result_json} if result_json else task.previous,
         )
 
     def _time_out(self, attempt: Attempt, worker: Worker) -> None:
@@ -235,9 +256,8 @@ class Attempts:
     def _on_frame(self, worker: Worker, frame: OfTasks) -> None:
         """Raises FrameError."""
         match frame:
-            case Done():
-                for row in frame.results:
-                    self._finish(self._ended(worker, row), frames.result(row))
+            case Done() | Ended():
+                self._take_results(worker, frame)
                 self._on_change()
             case Items():
                 self._pass_children(worker, frame)
@@ -246,11 +266,22 @@ class Attempts:
             case Gather():
                 self._gathers.ask(worker, _executing(worker, frame.id), frame)
 
-    def _ended(self, worker: Worker, row: Row) -> Attempt:
-        attempt = _executing(worker, row.id)
-        if row.folder and row.folder != self._job.attempt_folder(attempt.task, attempt.id):
-            raise FrameError(f"the folder {row.folder!r} is not that of the task {row.id}")
-        del worker.attempts[row.id]
+    def _take_results(self, worker: Worker, frame: Done | Ended) -> None:
+        if isinstance(frame, Done) and frames.is_plain(frame):
+            attempts = [_executing(worker, number) for number in frame.ids]
+            if not any(self._gives_many[attempt.task.ref.step] for attempt in attempts):
+                for number in frame.ids:
+                    del worker.attempts[number]
+                self._finish_alike(attempts, frame)
+                return
+        for result in frames.results(frame):
+            self._finish(self._ended(worker, result), result)
+
+    def _ended(self, worker: Worker, result: Result) -> Attempt:
+        attempt = _executing(worker, result.id)
+        if result.folder and result.folder != self._job.attempt_folder(attempt.task, attempt.id):
+            raise FrameError(f"the folder {result.folder!r} is not that of the task {result.id}")
+        del worker.attempts[result.id]
         return attempt
 
     def _pass_children(self, worker: Worker, frame: Items) -> None:

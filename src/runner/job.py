@@ -79,10 +79,10 @@ class Job:
 
     def attempt_folder(self, task: HeldTask, attempt: int) -> str:
         """Relative to the job's folder; no key and no name that could be a path is part of it."""
-        return f"items/{task.ref.item}/{self._step_folders[task.ref.step]}/{self.run.number}-{attempt}"
+        return f"items/{task.ref.item}/{self.step_folders[task.ref.step]}/{self.run.number}-{attempt}"
 
     @cached_property
-    def _step_folders(self) -> list[str]:
+    def step_folders(self) -> list[str]:
         return [step.name if step.name.isidentifier() else str(step.position) for step in self.definition.steps]
 
     def command_environment(self, task: HeldTask) -> dict[str, str]:

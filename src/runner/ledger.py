@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LISTED_ATTEMPTS = 100
 
 
-class Ref(msgspec.Struct, frozen=True, gc=False):
+class Ref(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Names a task to the daemon."""
 
     step: int
@@ -29,7 +29,7 @@ class Ref(msgspec.Struct, frozen=True, gc=False):
         return pb.TaskRef(step=self.step, item=self.item, epoch=self.epoch)
 
 
-class HeldTask(msgspec.Struct, eq=False):
+class HeldTask(msgspec.Struct, eq=False, gc=False):
     """`previous` is the results of earlier steps, as JSON by the step's name."""
 
     ref: Ref
@@ -41,12 +41,6 @@ class HeldTask(msgspec.Struct, eq=False):
     saved_json: str = ""
     previous: dict[str, str] = {}  # a new one for each (msgspec copies it)
     is_void: bool = False
-
-    @property
-    def size(self) -> int:
-        """Of its texts, in characters."""
-        size = len(self.payload_json) + len(self.saved_json)
-        return size + sum(map(len, self.previous.values())) if self.previous else size
 
 
 class Ending(Enum):
@@ -87,29 +81,30 @@ class Ledger:
         self.running = Counter[int]()
         self._numbers = itertools.count(1)
 
-    def hold(self, task: HeldTask) -> bool:
-        """False when it is held already."""
-        if task.ref in self.held:
-            return False
-        self.held[task.ref] = task
-        return True
+    def hold(self, tasks: Iterable[HeldTask]) -> list[HeldTask]:
+        """Those of them that were not held already."""
+        new = {task.ref: task for task in tasks if task.ref not in self.held}
+        self.held.update(new)
+        return list(new.values())
 
-    def begin(self, step: int, tasks: Iterable[HeldTask]) -> list[Attempt]:
+    def begin(self, step: int, tasks: Iterable[HeldTask], worker: "Worker | None" = None) -> list[Attempt]:
         """Of tasks of one step."""
         start_us, now = now_us(), time.monotonic()
-        begun = [Attempt(next(self._numbers), task, start_us, now, enumeration=start_us) for task in tasks]
-        self.attempts.update((attempt.id, attempt) for attempt in begun)
+        begun = [Attempt(next(self._numbers), task, start_us, now, start_us, worker=worker) for task in tasks]
+        self.attempts.update([(attempt.id, attempt) for attempt in begun])
         self.running[step] += len(begun)
         return begun
 
-    def end(self, attempt: Attempt) -> None:
-        """The task is not held any more."""
-        del self.attempts[attempt.id]
-        self.running[attempt.task.ref.step] -= 1
-        if attempt.timer is not None:
-            attempt.timer.cancel()
-        if not attempt.task.is_void:
-            del self.held[attempt.task.ref]
+    def end(self, attempts: Iterable[Attempt]) -> None:
+        """Their tasks are not held any more."""
+        for attempt in attempts:
+            task = attempt.task
+            del self.attempts[attempt.id]
+            self.running[task.ref.step] -= 1
+            if attempt.timer is not None:
+                attempt.timer.cancel()
+            if not task.is_void:
+                del self.held[task.ref]
 
     def void(self, refs: Iterable[Ref]) -> list[Attempt]:
         """Drops these tasks; returns the attempts among them, which still execute."""

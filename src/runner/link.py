@@ -83,7 +83,15 @@ class Attachment:
         except asyncio.InvalidStateError as error:  # the stream has ended
             raise _judged(await self._stream.code(), await self._stream.details()) from error
 
+    async def say_no_more(self) -> None:
+        """The daemon ends the stream when it has heard everything. Raises LinkLost, Refused."""
+        try:
+            await self._stream.done_writing()
+        except (aio.AioRpcError, asyncio.InvalidStateError) as error:  # it has ended already
+            raise _judged(await self._stream.code(), await self._stream.details()) from error
+
     def close(self) -> None:
+        """At once: what the daemon has not read is lost."""
         self._stream.cancel()
 
 

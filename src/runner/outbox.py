@@ -25,6 +25,8 @@ MAX_ENTRY = 12 * 1024 * 1024
 _ENTRY_OVERHEAD = 64
 
 Children = Sequence[tuple[str, str]]
+#: A task with its result, start and end in Unix microseconds, and folder.
+Completed = tuple[Ref, str, int, int, str]
 
 
 class _Outgoing:
@@ -33,7 +35,7 @@ class _Outgoing:
     def __init__(self, sequence: int) -> None:
         self.sequence = sequence
         self.batch = pb.Batch(sequence=sequence)
-        self.completed: defaultdict[_Alike, list[tuple[int, str, int, int, str]]] = defaultdict(list)
+        self.completed: defaultdict[Alike, list[Completed]] = defaultdict(list)
         self.entries = 0
         self.bytes = 0
         self.is_sealed = False
@@ -44,22 +46,22 @@ class _Outgoing:
     def has_room(self, size: int) -> bool:
         return not self.is_sealed and self.entries < MAX_ENTRIES and self.bytes + size <= MAX_BYTES
 
-    def complete(self, ref: Ref, result: Result) -> None:
-        alike = _Alike(ref.step, ref.epoch, result.kind, result.label)
-        row = (ref.item, result.result_json, result.start_us, result.end_us, result.folder)
-        self.completed[alike].append(row)
+    def end(self, refs: list[Ref]) -> None:
+        """For good."""
+        self.done += refs
+        self.reported_items.update([ref.item for ref in refs])
 
     def message(self) -> pb.Batch:
         """As it is now."""
         del self.batch.completed[:]
         for alike, rows in self.completed.items():
-            items, results_json, start_us, end_us, folders = zip(*rows, strict=True)
+            refs, results_json, start_us, end_us, folders = zip(*rows, strict=True)
             self.batch.completed.add(
                 step=alike.step,
                 epoch=alike.epoch,
                 kind=alike.kind,
                 label=alike.label,
-                items=items,
+                items=[ref.item for ref in refs],
                 results_json=results_json,
                 start_us=start_us,
                 end_us=end_us,
@@ -68,7 +70,7 @@ class _Outgoing:
         return self.batch
 
 
-class _Alike(msgspec.Struct, frozen=True, gc=False):
+class Alike(msgspec.Struct, frozen=True, gc=False):
     """What tasks that completed have in common in a `pb.Completed`."""
 
     step: int
@@ -96,15 +98,28 @@ class Outbox:
             size += len(result.failure.message) + len(result.failure.traceback)
         if size > MAX_ENTRY:
             result, size = _too_large(result, size), _ENTRY_OVERHEAD
+        if result.kind in COMPLETED and not result.enumeration:
+            alike = Alike(ref.step, ref.epoch, result.kind, result.label)
+            self.complete(alike, [(ref, result.result_json, result.start_us, result.end_us, result.folder)])
+            return
         outgoing = self._room(size)
         outgoing.reported_items.add(ref.item)
         if result.kind in COMPLETED:
-            outgoing.done.append(ref)
+            outgoing.end([ref])
             self.done.add(ref)
-        if result.kind in COMPLETED and not result.enumeration:
-            outgoing.complete(ref, result)
-        else:
-            outgoing.batch.reports.append(_report(ref, result))
+        outgoing.batch.reports.append(_report(ref, result))
+
+    def complete(self, alike: Alike, tasks: list[Completed]) -> None:
+        """One task, or several that together fit into any message."""
+        while tasks:
+            outgoing = self._open(_size_of(tasks))
+            free = MAX_ENTRIES - outgoing.entries
+            taken, tasks = tasks[:free], tasks[free:]
+            refs = [ref for ref, _, _, _, _ in taken]
+            outgoing.completed[alike] += taken
+            outgoing.end(refs)
+            self.done.update(refs)
+            self._count(outgoing, len(taken), _size_of(taken))
 
     def children(
         self, ref: Ref, enumeration: int, first: int, children: Children, on_durable: Callable[[], None]
@@ -173,16 +188,22 @@ class Outbox:
             self._batches[-1].is_sealed = True
 
     def _room(self, size: int) -> _Outgoing:
-        """The batch that takes an entry of this size."""
+        """The batch that takes an entry of this size, which is counted."""
+        outgoing = self._open(size)
+        self._count(outgoing, 1, size)
+        return outgoing
+
+    def _open(self, size: int) -> _Outgoing:
         if not self._batches or not self._batches[-1].has_room(size):
             self._last_sequence += 1
             self._batches.append(_Outgoing(self._last_sequence))
             self._wake()
-        outgoing = self._batches[-1]
-        outgoing.entries += 1
+        return self._batches[-1]
+
+    def _count(self, outgoing: _Outgoing, entries: int, size: int) -> None:
+        outgoing.entries += entries
         outgoing.bytes += size
         self.bytes += size
-        return outgoing
 
 
 def _report(ref: Ref, result: Result) -> pb.Report:
@@ -212,5 +233,9 @@ def _too_large(result: Result, size: int) -> Result:
     )
 
 
+def _size_of(tasks: list[Completed]) -> int:
+    return sum([_ENTRY_OVERHEAD + len(result_json) for _, result_json, _, _, _ in tasks])
+
+
 def _size(children: Children | None) -> int:
-    return sum(_ENTRY_OVERHEAD + len(key) + len(payload) for key, payload in children) if children else 0
+    return sum([_ENTRY_OVERHEAD + len(key) + len(payload) for key, payload in children]) if children else 0

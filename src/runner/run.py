@@ -33,6 +33,8 @@ _HEARTBEAT = 1.0
 #: Seconds: until a run that the daemon never answered gives up; for the last acknowledgements after a stop.
 _FIRST_LEASE = 60.0
 _FLUSH = 5.0
+#: Seconds that a run which is over waits until the daemon has heard what it said last.
+_FAREWELL = 2.0
 _RESTART = "Restart the daemon (milepost daemon restart), then resume the job."
 #: Seconds until a spool that could not be written is tried again.
 _SPOOL_PAUSE = 2.0
@@ -82,6 +84,7 @@ class Run:
             await self._over
             if self._attempts is not None:
                 await self._attempts.workers.close()
+            await self._stream.end(_FAREWELL)
             for task in background:
                 task.cancel()
         return self._exit_code
@@ -298,9 +301,8 @@ class Run:
         if self._attempts is None or self._is_drained or self._own_level is Level.STOP:
             return  # they are still pending in the store
         done = self._stream.outbox.done
-        for task in held_tasks(page, self._step_names):
-            if task.ref not in done:  # else handed out again by a new daemon, before it had heard the end of it
-                self._attempts.hold(task)
+        # Of what it had not heard the end of, a new daemon hands out some again.
+        self._attempts.hold([task for task in held_tasks(page, self._step_names) if task.ref not in done])
 
     def _void(self, refs: Iterable[pb.TaskRef]) -> None:
         if self._attempts is not None:

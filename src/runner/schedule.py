@@ -9,6 +9,7 @@ import itertools
 import os
 import resource
 from collections import defaultdict, deque
+from collections.abc import Iterable
 
 import msgspec
 
@@ -59,8 +60,11 @@ class Schedule:
     def __init__(self) -> None:
         self._lanes: defaultdict[Lane, _Waiting] = defaultdict(_Waiting)
 
-    def add(self, task: HeldTask) -> None:
-        self._lanes[Lane(task.ref.step, task.lost >= SUSPECT)].add(task)
+    def add(self, tasks: Iterable[HeldTask]) -> None:
+        for (step, alone), alike in itertools.groupby(tasks, _lane):
+            waiting = self._lanes[Lane(step, alone)]
+            for task in alike:
+                waiting.add(task)
 
     def lanes(self) -> list[Lane]:
         """Those where tasks wait, the deepest step first."""
@@ -81,6 +85,10 @@ class Schedule:
 
     def clear(self) -> None:
         self._lanes.clear()
+
+
+def _lane(task: HeldTask) -> tuple[int, bool]:
+    return task.ref.step, task.lost >= SUSPECT
 
 
 def concurrency(step: StepDefinition) -> int:

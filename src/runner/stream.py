@@ -1,6 +1,7 @@
 """What is said to the daemon and when: keeps a stream attached, sends what is due, hands on what comes."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
@@ -30,6 +31,8 @@ class Stream:
         self._wake = asyncio.Event()
         self._inspections: deque[pb.Inspection] = deque()
         self._is_resting = False
+        self._is_ending = False
+        self._has_ended = asyncio.Event()
         self.outbox = Outbox(self._wake_for_batch)
         self.gathers = Gathers(self._wake.set)
         self.is_attached = False
@@ -42,7 +45,7 @@ class Stream:
         on_response: Callable[[pb.AttachResponse], None],
         on_lost: Callable[[], None],
     ) -> None:
-        """Does not return. Raises Refused."""
+        """Until `end`. Raises Refused."""
         clock = asyncio.get_running_loop().time
         short_lived = 0
         while True:
@@ -57,10 +60,21 @@ class Stream:
             finally:
                 self.is_attached = False
                 attachment.close()
+            if self._is_ending:
+                self._has_ended.set()
+                return
             on_lost()
             short_lived = short_lived + 1 if clock() - begun < _SHORT_LIVED else 0
             if short_lived:
                 await asyncio.sleep(_pause(short_lived))
+
+    async def end(self, timeout: float) -> None:
+        """Once everything is sent: returns when the daemon has heard it, or after so many seconds."""
+        self._is_ending = True
+        self._wake.set()
+        if self.is_attached:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._has_ended.wait(), timeout)
 
     def beat(self) -> None:
         self.is_heartbeat_due = True
@@ -101,12 +115,14 @@ class Stream:
             asyncio.create_task(self._write(attachment)),
         )
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             for task in both:
                 task.cancel()
             endings = await asyncio.gather(*both, return_exceptions=True)
         for ending in endings:
+            if isinstance(ending, LinkLost) and self._is_ending:
+                continue
             if isinstance(ending, LinkLost):
                 _LOG.info("the stream to the daemon broke: %s", ending)
             elif isinstance(ending, Exception):
@@ -122,6 +138,9 @@ class Stream:
             while request := self._next_request():
                 await attachment.write(request)
             self._on_quiet()
+            if self._is_ending:
+                await attachment.say_no_more()
+                return
             await self._wake.wait()
 
     def _next_request(self) -> pb.AttachRequest | None:

@@ -12,7 +12,7 @@ from milepost.common.edges import edge
 from milepost.common.processes import ProcessIdentity
 from milepost.runner import frames
 from milepost.runner.children import Child, Children
-from milepost.runner.frames import Frame, FrameError, FromWorker, TaskRow
+from milepost.runner.frames import Frame, FrameError, FromWorker, Tasks
 from milepost.runner.ledger import Attempt
 
 _LOG = logging.getLogger(__name__)
@@ -90,9 +90,9 @@ class Worker:
     def send(self, frame: Frame) -> None:
         self._write(frames.encode(frame))
 
-    def send_tasks(self, rows: Sequence[TaskRow]) -> None:
+    def send_tasks(self, tasks: Tasks, payloads_json: Sequence[str]) -> None:
         """With a ping behind them, unless one is under way: so it is known early that they have begun."""
-        self._write(frames.encode_tasks(rows))
+        self._write(frames.encode_tasks(tasks, payloads_json))
         self._has_news = True
         self._ask_unless_asked()
 

@@ -1,4 +1,8 @@
-"""Frames between a worker and its runner: one JSON document a line over an inherited Unix socket."""
+"""Frames between a worker and its runner, over an inherited Unix socket: a line each.
+
+A line is a JSON document and the texts that belong to it, which hold JSON themselves: each stands behind a separator,
+as it is. Within the document they would be escaped, and read twice.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,24 @@ import json
 import os
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from milepost.sdk.edges import edge
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 MAX_FRAME_BYTES = 16 << 20
+#: JSON text holds neither this nor a line's end.
+SEPARATOR = "\x1e"
 #: Results are written in frames of about this size: at worst four times as many bytes, well below the limit.
 _BATCH_CHARACTERS = 1 << 20
-#: Where a row of `done` has the children of a step that gives many.
-CHILDREN = 8
 
 Frame = dict[str, Any]  # Any: a JSON object
+#: How an execution ended: [id, kind, label, result_json, start_us, end_us, folder, failure], and behind them the keys
+#: and payloads of its children if the step gives many.
+Row = list[Any]
+_FOLDER, _FAILURE, _CHILDREN = 6, 7, 8
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -53,9 +64,15 @@ def read_first(sock: socket.socket) -> Frame:
     return frame
 
 
-def to_line(frame: Frame) -> bytes:
+def to_line(frame: Frame, texts: Iterable[str] = ()) -> bytes:
     """A text that is not valid Unicode is shown with question marks: results are checked before they come here."""
-    return (_encode(frame) + "\n").encode("utf-8", "replace")
+    return (SEPARATOR.join([_encode(frame), *texts]) + "\n").encode("utf-8", "replace")
+
+
+def from_line(line: bytes) -> tuple[Frame, list[str]]:
+    """A frame and its texts. Raises ValueError."""
+    document, *texts = line[:-1].decode().split(SEPARATOR)
+    return json.loads(document), texts
 
 
 class Channel:
@@ -66,7 +83,7 @@ class Channel:
         self._thread = threading.get_ident()
         self._wake = asyncio.Event()
         self._lines: list[bytes] = []
-        self._results: list[list[Any]] = []  # Any: rows of the frame protocol
+        self._results: list[Row] = []
         self._asked: dict[int, concurrent.futures.Future[Frame]] = {}
         self._numbers = itertools.count(1)
         self._closing = False
@@ -79,7 +96,7 @@ class Channel:
         self._lines.append(line)
         self._wake.set()
 
-    def finish(self, result: list[Any]) -> None:
+    def finish(self, result: Row) -> None:
         """Queues the row of an execution that has ended; it goes out after every line that was sent before."""
         self._results.append(result)
         self._wake.set()
@@ -126,7 +143,7 @@ class Channel:
             if lines:
                 await _write(writer, lines)
             for batch in _batches(results):
-                await _write(writer, [to_line({"type": "done", "results": batch})])
+                await _write(writer, list(_lines(batch)))
 
 
 @edge("channel.write")
@@ -135,14 +152,14 @@ async def _write(writer: asyncio.StreamWriter, lines: list[bytes]) -> None:
     await writer.drain()
 
 
-def _batches(results: list[list[Any]]) -> list[list[list[Any]]]:  # Any: rows of the frame protocol
-    batches: list[list[list[Any]]] = []
-    batch: list[list[Any]] = []
+def _batches(results: list[Row]) -> list[list[Row]]:
+    batches: list[list[Row]] = []
+    batch: list[Row] = []
     size = 0
     for result in results:
         size += 200 + len(result[3])
-        if len(result) > CHILDREN:
-            size += sum(len(key) + len(payload) for key, payload in result[CHILDREN])
+        if len(result) > _CHILDREN:
+            size += sum(map(len, result[_CHILDREN])) + sum(map(len, result[_CHILDREN + 1]))
         batch.append(result)
         if size > _BATCH_CHARACTERS:
             batches.append(batch)
@@ -150,3 +167,30 @@ def _batches(results: list[list[Any]]) -> list[list[list[Any]]]:  # Any: rows of
     if batch:
         batches.append(batch)
     return batches
+
+
+def _lines(results: list[Row]) -> Iterator[bytes]:
+    """What ended alike, with nothing more to tell than results, is one frame with a column a field."""
+    alike: dict[tuple[str, str], list[Row]] = {}
+    others: list[Row] = []
+    for result in results:
+        if result[_FAILURE] is None and not result[_FOLDER] and len(result) == _CHILDREN:
+            alike.setdefault((result[1], result[2]), []).append(result)
+        else:
+            others.append(result)
+    for (kind, label), rows in alike.items():
+        ids, _, _, texts, start_us, end_us, _, _ = zip(*rows)
+        frame = {"type": "done", "kind": kind, "label": label, "ids": ids, "start_us": start_us, "end_us": end_us}
+        yield to_line(frame, texts)
+    if others:
+        yield _line_of_rows(others)
+
+
+def _line_of_rows(results: list[Row]) -> bytes:
+    rows: list[Row] = []
+    texts: list[str] = []
+    for number, kind, label, result_json, start_us, end_us, folder, failure, *children in results:
+        keys, payloads = children or (None, [result_json])
+        rows.append([number, kind, label, start_us, end_us, folder, failure, keys])
+        texts += payloads
+    return to_line({"type": "ended", "tasks": rows}, texts)

@@ -1,4 +1,4 @@
-"""Items and children: what the author's function gives, as [key, JSON text] pairs."""
+"""Items and children: what the author's function gives, as keys and JSON texts."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ class Enumeration:
         self._execution = execution
         self._number = time.time_ns() // 1000
         self._position = 0
-        self._chunk: list[list[str]] = []
+        self._keys: list[str] = []
+        self._payloads: list[str] = []
         self._size = 0
         self._sent_time = 0.0
         self._unacknowledged: deque[tuple[int, concurrent.futures.Future[None]]] = deque()
 
     def add(self, item: object) -> bool:
         """True when the chunk should go out now. Raises InvalidResult that names the item's number, from 1."""
-        number = self._position + len(self._chunk) + 1
-        pair = keyed(item, self._execution.step.key, str(number), f"Item {number}")
-        self._chunk.append(pair)
-        self._size += len(pair[0]) + len(pair[1])
+        number = self._position + len(self._keys) + 1
+        key, payload = keyed(item, self._execution.step.key, str(number), f"Item {number}")
+        self._keys.append(key)
+        self._payloads.append(payload)
+        self._size += len(key) + len(payload)
         return (
-            len(self._chunk) >= CHUNK_ITEMS
+            len(self._keys) >= CHUNK_ITEMS
             or self._size >= CHUNK_CHARACTERS
             or time.monotonic() - self._sent_time > _PATIENCE
         )
@@ -53,20 +55,21 @@ class Enumeration:
         return self._unacknowledged[0][1] if len(self._unacknowledged) >= WINDOW else None
 
     def send(self) -> None:
-        if not self._chunk:
+        if not self._keys:
             return
         frame = {
             "type": "items",
             "id": self._execution.id,
             "enumeration": self._number,
             "first": self._position,
-            "children": self._chunk,
+            "keys": self._keys,
         }
-        self._position += len(self._chunk)
+        self._position += len(self._keys)
         self._unacknowledged.append((self._position, concurrent.futures.Future()))
         channel = self._execution.session.channel
-        channel.call(channel.send, to_line(frame))
-        self._chunk, self._size, self._sent_time = [], 0, time.monotonic()
+        channel.call(channel.send, to_line(frame, self._payloads))
+        self._keys, self._payloads = [], []
+        self._size, self._sent_time = 0, time.monotonic()
 
     def acknowledged(self, position: int) -> None:
         """The runner has taken every item before this position. Called in the loop's thread."""
@@ -97,14 +100,15 @@ class Children:
         self._field = execution.step.key
         self._parent = execution.key
         self._size = 0
-        self.pairs: list[list[str]] = []
+        self.keys: list[str] = []
+        self.payloads: list[str] = []
 
     def add(self, child: object) -> None:
         """Raises InvalidResult for a child that is no item, and beyond 10,000 children or 3 MiB."""
-        number = len(self.pairs) + 1
+        number = len(self.keys) + 1
         default = f"{self._parent}/{number}" if self._parent else str(number)
-        pair = keyed(child, self._field, default, f"Child {number}")
-        self._size += len(pair[0]) + len(pair[1])
+        key, payload = keyed(child, self._field, default, f"Child {number}")
+        self._size += len(key) + len(payload)
         if number > MAX_CHILDREN or self._size > MAX_CHILDREN_CHARACTERS:
             raise InvalidResult(
                 f"A task may give at most {MAX_CHILDREN:,} children of {MAX_CHILDREN_CHARACTERS >> 20} MiB in all; "
@@ -112,11 +116,12 @@ class Children:
                 "Give less data with each child (task.artefacts holds the rest), or enumerate them in @items.",
                 "result_too_large",
             )
-        self.pairs.append(pair)
+        self.keys.append(key)
+        self.payloads.append(payload)
 
 
-def keyed(item: object, field: str | None, default: str, what: str) -> list[str]:
-    """[key, JSON text] of an item. Raises InvalidResult.
+def keyed(item: object, field: str | None, default: str, what: str) -> tuple[str, str]:
+    """Key and JSON text of an item. Raises InvalidResult.
 
     An item whose key field is empty is named by its position, like "#7": two of them are not each other's duplicate.
     """
@@ -125,8 +130,8 @@ def keyed(item: object, field: str | None, default: str, what: str) -> list[str]
             f"{what} is a {type(item).__name__}, not a dict.", 'Give a dict for each, like {"url": value}.'
         )
     if field is not None and item.get(field, default) in (None, ""):
-        return [f"#{default}", encode(item, what)]
-    return [default if field is None else _key(item, field, what), encode(item, what)]
+        return f"#{default}", encode(item, what)
+    return default if field is None else _key(item, field, what), encode(item, what)
 
 
 def _key(item: dict[Any, Any], field: str, what: str) -> str:  # Any: the author's item

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
-import json
 import os
 import time
 import traceback
@@ -14,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from milepost.sdk import artefacts, output
-from milepost.sdk.channel import Channel, Frame, to_line
+from milepost.sdk.channel import Channel, Frame, Row, from_line, to_line
 from milepost.sdk.classification import failure
 from milepost.sdk.enumeration import Children, Enumeration, is_async, items_of
 from milepost.sdk.execution import Execution
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from milepost.sdk.job import Job
     from milepost.sdk.pipeline import Step
 
-#: [id, kind, label, result_json, start_us, end_us, folder, failure(, children)] of the frame protocol.
-Row = list[Any]  # Any: a JSON array
-
 
 class Session:
     """The tasks of one worker. Its methods run in the loop's thread, except `_run_in_thread` and what that calls."""
@@ -42,9 +38,11 @@ class Session:
         channel: Channel,
         streams: tuple[output.TaggedStream, ...],
         loop: asyncio.AbstractEventLoop,
+        run: int,
         threads: int,
     ) -> None:
         self.job = job
+        self.run = run
         self.channel = channel
         self.stop_reason = ""
         self.ended = asyncio.Event()
@@ -57,7 +55,6 @@ class Session:
         self._is_told = False  # whether the loop knows that some ended in threads: telling it wakes it, at a price
         self._ending = False
         self._handlers: dict[str, Callable[[Frame], None]] = {
-            "tasks": self._start,
             "cancel": self._cancel,
             "stopping": self._stopping,
             "answer": channel.answered,
@@ -69,16 +66,24 @@ class Session:
 
     def handle(self, line: bytes) -> None:
         """Acts on one frame of the runner. Raises ValueError or KeyError for what is no frame of the protocol."""
-        frame = json.loads(line)
-        self._handlers[frame["type"]](frame)
+        frame, texts = from_line(line)
+        if frame["type"] == "tasks":
+            self._start(frame, texts)
+        else:
+            self._handlers[frame["type"]](frame)
 
-    def _start(self, frame: Frame) -> None:
-        for row in frame["tasks"]:
-            step = self._steps.get(row[1])
-            if step is None:
-                self.channel.finish(_unknown_step(row))
-                continue
-            execution = Execution(row, step, self)
+    def _start(self, frame: Frame, payloads: list[str]) -> None:
+        name, folder = frame["step"], frame["folder"]
+        step = self._steps.get(name)
+        if step is None:
+            for number in frame["ids"]:
+                self.channel.finish(_unknown_step(number, name))
+            return
+        columns = zip(frame["ids"], frame["items"], frame["keys"], payloads)
+        executions = [Execution(self, step, folder, *values) for values in columns]
+        for index, attempt, previous_json, saved_json in frame["earlier"]:
+            executions[index].remember(attempt, previous_json, saved_json)
+        for execution in executions:
             self._running[execution.id] = execution
             if step.executor == "async":
                 execution.handle = asyncio.Task(self._run_on_loop(execution), loop=self._loop)
@@ -231,8 +236,9 @@ def _succeeded(execution: Execution, value: object) -> Row:
     if execution.step.gives == "one":
         return _row(execution, kind, label, "" if value is None else encode(value))
     if kind == "SKIPPED":
-        return [*_row(execution, kind, label, "" if value is None else encode(value)), []]
-    return [*_row(execution, kind, label), _children(execution, value).pairs]
+        return _row(execution, kind, label, "" if value is None else encode(value))
+    children = _children(execution, value)
+    return [*_row(execution, kind, label), children.keys, children.payloads]
 
 
 def _children(execution: Execution, value: object) -> Children:
@@ -262,12 +268,12 @@ def _row(execution: Execution, kind: str, label: str = "", result_json: str = ""
     return [execution.id, kind, label, result_json, execution.started or now, now, "", None]
 
 
-def _unknown_step(row: list[Any]) -> Row:  # Any: a row of the frame protocol
+def _unknown_step(number: int, name: str) -> Row:
     now = time.time_ns() // 1000
     error = InvalidResult(
-        f"The pipeline has no step {row[1]!r}.", "It was there at submit: undo its renaming, or submit again.", "bug"
+        f"The pipeline has no step {name!r}.", "It was there at submit: undo its renaming, or submit again.", "bug"
     )
-    return [row[0], "FAILED", "", "", now, now, "", failure(error)]
+    return [number, "FAILED", "", "", now, now, "", failure(error)]
 
 
 def _die_of_own_error(future: concurrent.futures.Future[None]) -> None:

@@ -32,7 +32,7 @@ class Task:
 
     @property
     def step(self) -> str:
-        return self._execution.step_name
+        return self._execution.step.name
 
     @property
     def item_id(self) -> Any:  # Any: an opaque id
@@ -47,7 +47,7 @@ class Task:
     def idempotency_key(self) -> str:
         """`job/step/item`: the same in every attempt, for side effects that must not happen twice."""
         execution = self._execution
-        return f"{execution.session.job.id}/{execution.step_name}/{execution.item_id}"
+        return f"{execution.session.job.id}/{execution.step.name}/{execution.item_id}"
 
     @property
     def job(self) -> Job:

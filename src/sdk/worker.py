@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from milepost.sdk.pipeline import Step
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 def main(arguments: list[str]) -> None:
@@ -110,7 +110,8 @@ async def _serve(
 
     reader, writer = await asyncio.open_connection(sock=sock, limit=MAX_FRAME_BYTES)
     channel = Channel(loop)
-    session = Session(Job(start["job"]), steps, channel, streams, loop, int(start.get("threads") or 1))
+    threads = int(start.get("threads") or 1)
+    session = Session(Job(start["job"]), steps, channel, streams, loop, start["run"], threads)
     channel.send(to_line({"type": "ready", "pid": os.getpid(), "version": __version__}))
     reading = loop.create_task(_read(reader, session))
     writing = loop.create_task(channel.write_all(writer))

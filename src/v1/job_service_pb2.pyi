@@ -614,7 +614,10 @@ class CancelJobResponse(_message.Message):
 
     JOB_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    HOLDING_FIELD_NUMBER: _builtins.int
     message: _builtins.str
+    holding: _builtins.bool
+    """True when nothing will start any more."""
     @_builtins.property
     def job(self) -> _job_pb2.Job: ...
     def __init__(
@@ -622,10 +625,11 @@ class CancelJobResponse(_message.Message):
         *,
         job: _job_pb2.Job | None = ...,
         message: _builtins.str = ...,
+        holding: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holding", b"holding", "job", b"job", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -191,6 +191,7 @@ class JobServiceServicer:
 
     def CancelJob(self, request, context):
         """From every state but CANCELLING, CANCELLED, COMPLETED, FAILED. Tasks in flight complete.
+        Answers when nothing starts any more, or after 2 s with holding=false.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,9 @@ class JobServiceStub:
     RestartJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RestartJobRequest, _job_service_pb2.RestartJobResponse]
     """From RUNNING, PAUSING; with from_step or from_scratch also from QUEUED, PAUSED, WAITING, CANCELLED, COMPLETED, FAILED."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]
-    """From every state but CANCELLING, CANCELLED, COMPLETED, FAILED. Tasks in flight complete."""
+    """From every state but CANCELLING, CANCELLED, COMPLETED, FAILED. Tasks in flight complete.
+    Answers when nothing starts any more, or after 2 s with holding=false.
+    """
     ForceCancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ForceCancelJobRequest, _job_service_pb2.ForceCancelJobResponse]
     """As CancelJob, and from CANCELLING. The whole process tree is killed at once."""
     RetryTasks: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryTasksRequest, _job_service_pb2.RetryTasksResponse]
@@ -134,7 +136,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.CancelJobRequest,
         context: _aio.ServicerContext[_job_service_pb2.CancelJobRequest, _abc.Awaitable[_job_service_pb2.CancelJobResponse]],
     ) -> _abc.Awaitable[_job_service_pb2.CancelJobResponse]:
-        """From every state but CANCELLING, CANCELLED, COMPLETED, FAILED. Tasks in flight complete."""
+        """From every state but CANCELLING, CANCELLED, COMPLETED, FAILED. Tasks in flight complete.
+        Answers when nothing starts any more, or after 2 s with holding=false.
+        """
 
     @_abc_1.abstractmethod
     def ForceCancelJob(

@@ -33,6 +33,7 @@ class Terminal:
         )
         os.close(theirs)
         self.screen = ""
+        self._all_read = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._descriptor, self._read)
 
     def _read(self) -> None:
@@ -40,6 +41,7 @@ class Terminal:
             self.screen += os.read(self._descriptor, 65536).decode(errors="replace")
         except OSError:  # the other side was closed
             asyncio.get_running_loop().remove_reader(self._descriptor)
+            self._all_read.set()
 
     def type(self, text: str) -> None:
         os.write(self._descriptor, text.encode())
@@ -51,9 +53,9 @@ class Terminal:
         await wait_until(shown, f"{pattern!r} on the screen")
 
     async def end(self) -> int:
-        code = await asyncio.wait_for(asyncio.to_thread(self.process.wait), DEADLINE)
-        await asyncio.sleep(0)  # what is left to read
-        return code
+        async with asyncio.timeout(DEADLINE):
+            await self._all_read.wait()
+        return self.process.wait(DEADLINE)
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._descriptor)
@@ -65,7 +67,9 @@ class Terminal:
 
 @pytest.fixture
 async def held(daemon: RealDaemon) -> AsyncIterator[job_pb2.Job]:
+    """Its items stand in flight: a job without that is cancelled at once."""
     job = await daemon.submit(name="held [red]")
+    await daemon.wait_effects(1)
     yield await daemon.wait_state(job.id, JobState.RUNNING)
     daemon.gate.touch()
 

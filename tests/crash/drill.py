@@ -183,7 +183,7 @@ class Drill:
         async def none() -> bool:
             return not self.daemon.processes()
 
-        await wait_until(none, f"no process is left: {self.daemon.processes()}", 10)
+        await wait_until(none, f"no process is left: {self.daemon.processes()}")
 
     def check_no_litter(self) -> None:
         """Once the daemon has ended: no temporary file, and the store in one piece."""

@@ -85,7 +85,7 @@ def test_every_edge_is_passed(passings: Passings) -> None:
     assert names() - passed == NOT_PASSED.keys()
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(3600 if LONG else 300)
 @pytest.mark.parametrize("phase", ["before", "after"])
 @pytest.mark.parametrize("name", sorted(names() - NOT_PASSED.keys()) if PROFILE else ON_THE_WAY)
 async def test_a_kill_at(passings: Passings, name: str, phase: str) -> None:

@@ -71,7 +71,7 @@ def service() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         yield client
 
 
@@ -207,7 +207,7 @@ async def test_a_hang_outlasts_the_client_once(
     async with httpx.AsyncClient(timeout=0.5, trust_env=False) as impatient:
         with pytest.raises(httpx.ReadTimeout):
             await pipeline.get_profile(impatient, address, handle, 1)
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         assert (await pipeline.get_profile(client, address, handle, 2))["handle"] == handle
 
 
@@ -215,7 +215,7 @@ async def test_the_service_ends_when_the_one_who_started_it_is_gone(service: sub
     address_of(service)
     assert service.stdin
     service.stdin.close()
-    assert service.wait(timeout=10) == 0
+    assert service.wait(timeout=30) == 0
 
 
 async def test_a_worker_starts_one_service_and_another_when_that_died(
@@ -226,7 +226,7 @@ async def test_a_worker_starts_one_service_and_another_when_that_died(
     assert await own.address(0.1) == first
     with own._process:
         own._process.kill()
-        own._process.wait(timeout=10)
+        own._process.wait(timeout=30)
     second = await own.address(0.1)
     assert (await http.get(f"{second}/profiles/nobody", headers={"X-Attempt": "4"})).status_code != 0
     with own._process:

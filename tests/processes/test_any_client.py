@@ -36,7 +36,7 @@ class Stranger:
             response_deserializer=GetMessageClass(method.output_type).FromString,
         )
         return json_format.MessageToDict(
-            await invoke(request, timeout=20), preserving_proto_field_name=True, descriptor_pool=self.pool
+            await invoke(request, timeout=60), preserving_proto_field_name=True, descriptor_pool=self.pool
         )
 
     async def watch_until(self, job: str, state: str) -> list[str]:
@@ -47,7 +47,7 @@ class Stranger:
             response_deserializer=GetMessageClass(method.output_type).FromString,
         )
         seen = []
-        async for update in invoke(GetMessageClass(method.input_type)(filter=f"id = {job}"), timeout=20):
+        async for update in invoke(GetMessageClass(method.input_type)(filter=f"id = {job}"), timeout=60):
             document = json_format.MessageToDict(update, preserving_proto_field_name=True)
             seen += [found["state"] for found in document.get("jobs", ())]
             if state in seen:
@@ -68,13 +68,14 @@ async def test_submit_watch_pause_and_resume_through_reflection(daemon: RealDaem
     )
     job = submitted["job"]["id"]
 
-    async def in_flight() -> bool:
-        found = await stranger.call("GetJob", {"job": job})
-        return len(found["job"].get("in_flight", ())) == 16
+    await daemon.at_gate(job, 5)
+    assert len((await stranger.call("GetJob", {"job": job}))["job"]["in_flight"]) == 16
 
-    await wait_until(in_flight, "16 are in flight")
-    paused = await stranger.call("PauseJob", {"job": job, "reason": "lunch"})
-    assert paused["holding"]
+    async def paused() -> bool:
+        answer = await stranger.call("PauseJob", {"job": job, "reason": "lunch", "request_id": "lunch"})
+        return bool(answer.get("holding"))
+
+    await wait_until(paused, "nothing starts any more")
     daemon.gate.touch()
     assert (await stranger.watch_until(job, "JOB_STATE_PAUSED"))[-1] == "JOB_STATE_PAUSED"
     actions = (await stranger.call("GetJob", {"job": job}))["job"]["actions"]

@@ -7,7 +7,7 @@ from tests.support.daemon import RealDaemon, counts_of, state_of
 
 async def with_16_in_flight(daemon: RealDaemon) -> job_pb2.Job:
     job = await daemon.submit(parameters={"count": 40, "open": 10})
-    return await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "16 are in flight")
+    return await daemon.at_gate(job.id, 10)
 
 
 async def resume_to_the_end(daemon: RealDaemon, job: str) -> job_pb2.Job:
@@ -18,9 +18,9 @@ async def resume_to_the_end(daemon: RealDaemon, job: str) -> job_pb2.Job:
 async def test_cancel_completes_what_is_in_flight(daemon: RealDaemon) -> None:
     job = await with_16_in_flight(daemon)
     request = job_service_pb2.CancelJobRequest(job=job.id, reason="wrong file")
-    answer = await daemon.client.call(daemon.client.jobs.CancelJob, request)
+    answer = await daemon.held(daemon.client.jobs.CancelJob, request)
     assert state_of(answer.job) is JobState.CANCELLING
-    await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "they go on")
+    assert counts_of(answer.job, "work").in_flight == 16, "they go on"
     started = daemon.effects()
     daemon.gate.touch()
     cancelled = await daemon.wait_state(job.id, JobState.CANCELLED)

@@ -17,15 +17,7 @@ FAILING = [f"item-{n:03}" for n in range(0, 220, 20)]  # 11, none of them filter
 async def at_228_of_313(daemon: RealDaemon, **more: Any) -> job_pb2.Job:
     """228 processed, 11 of them failed, and 16 in flight at the gate."""
     job = await daemon.submit(parameters={"count": 313, "open": 228, "failing": FAILING}, **more)
-    await daemon.wait_for(
-        job.id,
-        lambda found: (
-            counts_of(found, "work").processed + counts_of(found, "check").skipped >= 228
-            and counts_of(found, "work").in_flight == 16
-        ),
-        "228 of 313 are processed",
-    )
-    return await daemon.job(job.id)
+    return await daemon.at_gate(job.id, 228)
 
 
 async def test_a_killed_runner_is_resumed_by_itself_and_only_the_rest_executes(daemon: RealDaemon) -> None:
@@ -72,7 +64,7 @@ async def test_a_job_told_to_hold_waits_for_resume_and_retry_runs_just_what_fail
 
 async def test_a_killed_daemon_leaves_the_runner_at_work_and_takes_it_back(daemon: RealDaemon) -> None:
     job = await daemon.submit(parameters={"count": 60, "open": 20})
-    await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "16 are in flight")
+    await daemon.at_gate(job.id, 20)
     runner = daemon.runner_pid(job.id)
     for _ in range(3):
         daemon.kill()
@@ -92,7 +84,7 @@ async def test_a_killed_daemon_leaves_the_runner_at_work_and_takes_it_back(daemo
 
 async def test_runner_and_daemon_killed_together(daemon: RealDaemon) -> None:
     job = await daemon.submit(parameters={"count": 60, "open": 20})
-    await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "16 are in flight")
+    await daemon.at_gate(job.id, 20)
     done = daemon.effects("done")
     runner = daemon.runner_pid(job.id)
     daemon.kill()
@@ -109,7 +101,7 @@ async def test_runner_and_daemon_killed_together(daemon: RealDaemon) -> None:
 
 async def test_watchers_go_on_without_a_gap(daemon: RealDaemon) -> None:
     job = await daemon.submit(parameters={"count": 60, "open": 20})
-    await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "16 are in flight")
+    await daemon.at_gate(job.id, 20)
     states: list[str] = []
     watched, lost, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -141,7 +133,7 @@ async def test_watchers_go_on_without_a_gap(daemon: RealDaemon) -> None:
 
 async def test_a_worker_killed_costs_only_its_tasks_in_flight(daemon: RealDaemon) -> None:
     job = await daemon.submit(parameters={"count": 60, "open": 20})
-    await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "16 are in flight")
+    await daemon.at_gate(job.id, 20)
     done = daemon.effects("done")
     [worker] = daemon.processes(f"{daemon.state}/sdk/")
     os.kill(worker, signal.SIGKILL)

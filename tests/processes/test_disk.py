@@ -47,8 +47,8 @@ async def job_in_the_middle(daemon: RealDaemon) -> job_pb2.Job:
     """20 of 60 are recorded, 16 in flight."""
     let_pass(daemon, 20)
     job = await submit(daemon, "work16", count=COUNT)
-    await recorded(daemon, job.id, 20, 16)
-    return job
+    await daemon.wait_effects(36)
+    return await recorded(daemon, job.id, 20, 16)
 
 
 def assert_each_once(daemon: RealDaemon) -> None:

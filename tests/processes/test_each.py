@@ -7,7 +7,6 @@ from pathlib import Path
 from milepost.core.model import JobState
 from milepost.v1 import job_pb2, job_service_pb2
 from tests.support.daemon import RealDaemon
-from tests.support.wait import wait_until
 
 #: Appends its item to the effects file, waits for the gate from item 20 on, fails for items that end in 7.
 SCRIPT = """
@@ -33,10 +32,19 @@ async def submit(daemon: RealDaemon) -> job_pb2.Job:
     return (await daemon.client.call(daemon.client.jobs.SubmitJob, request)).job
 
 
-async def test_a_killed_run_goes_on_by_item_and_what_failed_is_retried(daemon: RealDaemon) -> None:
+async def four_at_the_gate(daemon: RealDaemon) -> job_pb2.Job:
+    """The ten before them are recorded."""
     job = await submit(daemon)
-    await daemon.wait_for(job.id, lambda found: found.counts.in_flight == 4, "four are in flight at the gate")
     await daemon.wait_effects(14)
+    return await daemon.wait_for(
+        job.id,
+        lambda found: (found.counts.processed, found.counts.in_flight) == (10, 4),
+        "ten are recorded, four are in flight at the gate",
+    )
+
+
+async def test_a_killed_run_goes_on_by_item_and_what_failed_is_retried(daemon: RealDaemon) -> None:
+    job = await four_at_the_gate(daemon)
     done = daemon.effects("done")
     assert set(done) == {f"url-{n}" for n in range(10, 20) if n % 10 != 7}
     os.kill(daemon.runner_pid(job.id), signal.SIGKILL)
@@ -64,11 +72,8 @@ async def test_a_killed_run_goes_on_by_item_and_what_failed_is_retried(daemon: R
 
 
 async def test_pause_completes_the_commands_in_flight(daemon: RealDaemon) -> None:
-    job = await submit(daemon)
-    await daemon.wait_for(job.id, lambda found: found.counts.in_flight == 4, "four are in flight at the gate")
-    await daemon.wait_effects(14)
-    answer = await daemon.client.call(daemon.client.jobs.PauseJob, job_service_pb2.PauseJobRequest(job=job.id))
-    assert answer.holding
+    job = await four_at_the_gate(daemon)
+    await daemon.held(daemon.client.jobs.PauseJob, job_service_pb2.PauseJobRequest(job=job.id))
     daemon.gate.touch()
     await daemon.wait_state(job.id, JobState.PAUSED)
     assert sum(daemon.effects().values()) == 14
@@ -76,13 +81,8 @@ async def test_pause_completes_the_commands_in_flight(daemon: RealDaemon) -> Non
 
 
 async def test_force_cancel_ends_the_commands(daemon: RealDaemon) -> None:
-    job = await submit(daemon)
-    await daemon.wait_for(job.id, lambda found: found.counts.in_flight == 4, "four are in flight at the gate")
-
-    async def shells() -> bool:
-        return len(daemon.processes("fetch")) >= 4
-
-    await wait_until(shells, "four shells run")
+    job = await four_at_the_gate(daemon)
+    assert len(daemon.processes("fetch")) >= 4, "their shells"
     await daemon.client.call(daemon.client.jobs.ForceCancelJob, job_service_pb2.ForceCancelJobRequest(job=job.id))
     await daemon.wait_state(job.id, JobState.CANCELLED)
     assert not daemon.processes()

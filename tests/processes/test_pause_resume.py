@@ -11,9 +11,9 @@ from tests.support.daemon import RealDaemon, counts_of, state_of
 from tests.support.wait import wait_until
 
 
-async def running_with_16_in_flight(daemon: RealDaemon, **parameters: object) -> job_pb2.Job:
-    job = await daemon.submit(parameters={"count": 60, "open": 20, **parameters})
-    return await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "16 are in flight")
+async def running_with_16_in_flight(daemon: RealDaemon) -> job_pb2.Job:
+    job = await daemon.submit(parameters={"count": 60, "open": 20})
+    return await daemon.at_gate(job.id, 20)
 
 
 async def pause(daemon: RealDaemon, job: str, *, now: bool = False) -> job_service_pb2.PauseJobResponse:
@@ -34,8 +34,7 @@ async def no_processes(daemon: RealDaemon) -> None:
 
 async def test_what_is_in_flight_completes_and_nothing_starts_after_holding(daemon: RealDaemon) -> None:
     job = await running_with_16_in_flight(daemon)
-    answer = await pause(daemon, job.id)
-    assert answer.holding
+    answer = await daemon.held(daemon.client.jobs.PauseJob, job_service_pb2.PauseJobRequest(job=job.id))
     assert state_of(answer.job) is JobState.PAUSING
     assert counts_of(answer.job, "work").in_flight == 16
     assert len(answer.job.in_flight) == 16
@@ -78,7 +77,7 @@ async def test_completion_wins_over_a_pause_that_is_not_yet_fact(daemon: RealDae
 
 async def test_pause_now_kills_what_is_in_flight_and_it_runs_again(daemon: RealDaemon) -> None:
     job = await running_with_16_in_flight(daemon)
-    await pause(daemon, job.id)
+    await daemon.held(daemon.client.jobs.PauseJob, job_service_pb2.PauseJobRequest(job=job.id))
     before = daemon.effects()
     await pause(daemon, job.id, now=True)
     paused = await daemon.wait_state(job.id, JobState.PAUSED)
@@ -165,9 +164,9 @@ async def test_a_pause_that_waits_long_is_pointed_out_to_watchers(daemon: RealDa
     async with asyncio.timeout(30):
         async for update in daemon.client.watch():
             assert isinstance(update, job_service_pb2.WatchJobsResponse)
-            if any(found.findings for found in update.jobs):
+            if any(found.reason.code == "PAUSE_WAITS" for job in update.jobs for found in job.findings):
                 break
     late = await daemon.job(job.id)
-    assert late.findings[0].reason.code == "PAUSE_WAITS"
-    assert "work item-0" in late.findings[0].reason.message
+    [finding] = [found for found in late.findings if found.reason.code == "PAUSE_WAITS"]
+    assert "work item-0" in finding.reason.message
     assert [a.command for a in late.actions if a.recommended] == [job_pb2.COMMAND_PAUSE_NOW]

@@ -51,6 +51,7 @@ async def test_a_runner_without_a_daemon_spools_and_ends_and_the_next_daemon_beg
         failing = keys(count)[17::4]
         let_pass(daemon, 16)
         job = await submit(daemon, "work16", count=count, failing=failing)
+        await daemon.wait_effects(32)
         await recorded(daemon, job.id, 16, 16)
         runner = daemon.runner_pid(job.id)
         daemon.kill()

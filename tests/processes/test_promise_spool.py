@@ -79,6 +79,7 @@ async def test_an_altered_spool_is_refused_or_taken_once() -> None:
         jobs = {name: await submit(daemon, "work4", count=COUNT, effects=str(effects[name])) for name in ALTERATIONS}
         for job in jobs.values():
             await recorded(daemon, job.id, 0, 4)
+            await daemon.wait_for(job.id, all_prepared, "no more is to be reported")
         daemon.kill()
         await wait_until(lambda: all_hold(daemon, jobs), "their leases have run out")
         let_pass(daemon, 4)
@@ -112,6 +113,10 @@ def one_record_each(path: Path, job_id: str) -> None:
     reports.sort(key=lambda report: report.task.item)
     assert len(reports) == len(SPOOLED)
     write_spool(path, job_id, 1, [pb.Batch(sequence=n, reports=[report]) for n, report in enumerate(reports, 1)])
+
+
+def all_prepared(job: job_pb2.Job) -> bool:
+    return counts_of(job, "prepare").succeeded == COUNT
 
 
 async def all_hold(daemon: RealDaemon, jobs: dict[str, job_pb2.Job]) -> bool:

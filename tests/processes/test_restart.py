@@ -20,7 +20,7 @@ async def restart(daemon: RealDaemon, job: str, **where: object) -> job_service_
 
 async def with_16_in_flight(daemon: RealDaemon) -> job_pb2.Job:
     job = await daemon.submit(parameters={"count": 40, "open": 10})
-    return await daemon.wait_for(job.id, lambda found: counts_of(found, "work").in_flight == 16, "16 are in flight")
+    return await daemon.at_gate(job.id, 10)
 
 
 async def test_from_the_checkpoint_also_when_the_runner_is_stopped_dead(daemon: RealDaemon) -> None:

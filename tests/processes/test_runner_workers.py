@@ -196,12 +196,18 @@ def thread(item, task):
     daemon.hand_out([task(1, blocks=False)])
     await daemon.until(lambda: daemon.heartbeats and daemon.heartbeats[-1].in_flight_by_step[1] == 1)
     daemon.hand_out([task(2, blocks=True)])
-    await daemon.until(lambda: daemon.heartbeats[-1].silent_workers)
+    # A worker with little processor time may be silent before, too, or a heartbeat more recent than a task.
+    await daemon.until(
+        lambda: (
+            [worker.task_count for worker in daemon.heartbeats[-1].silent_workers] == [2]
+            and min(task.quiet_seconds for task in daemon.heartbeats[-1].in_flight) >= 1.0
+        )
+    )
     [silent], told = daemon.heartbeats[-1].silent_workers, daemon.heartbeats[-1].in_flight
-    assert (silent.task_count, silent.starting, silent.silent_seconds >= 1.0) == (2, False, True)
+    assert (silent.starting, silent.silent_seconds >= 1.0) == (False, True)
     assert {task.worker_pid for task in told} == {silent.pid}
     assert [task.item_key for task in told] == ["key-1", "key-2"]
-    assert told[0].quiet_seconds > told[1].quiet_seconds >= 1.0
+    assert told[0].quiet_seconds > told[1].quiet_seconds
     (folder / "gate").touch()
     await daemon.until(lambda: not daemon.heartbeats[-1].silent_workers)
     await daemon.until(lambda: len(daemon.reports) == 4)
@@ -226,9 +232,11 @@ async def slow(item, task):
     assert daemon.heartbeats[-1].silent_workers[0].starting
     (folder / "imported").touch()
     daemon.hand_out([task(1)])
+    # It began two heartbeats ago, at least.
     await daemon.until(lambda: sum(bool(heartbeat.in_flight) for heartbeat in daemon.heartbeats) >= 3)
-    assert daemon.heartbeats[-1].in_flight[0].quiet_seconds < 1.0  # it began two heartbeats ago, at least
-    assert not daemon.heartbeats[-1].silent_workers
+    await daemon.until(
+        lambda: daemon.heartbeats[-1].in_flight[0].quiet_seconds < 1.0 and not daemon.heartbeats[-1].silent_workers
+    )
     (folder / "gate").touch()
     await daemon.until(lambda: daemon.reports)
     await finish(daemon)
@@ -414,10 +422,11 @@ channel.readline()
 channel.write('{{"type":"ready","pid":1,"version":"1"}}\\n')
 channel.flush()
 for line in channel:
-    frame = json.loads(line)
+    frame = json.loads(line.partition("\x1e")[0])
     if frame["type"] == "tasks":
-        number, place = frame["tasks"][0][0], frame["tasks"][0][9]
-        right = '{{"type":"done","results":[[%d,"SUCCEEDED","","7",1,2,"%s",null]]}}' % (number, place)
+        number = frame["ids"][0]
+        place = "items/%d/%s/1-%d" % (frame["items"][0], frame["folder"], number)
+        right = '{{"type":"ended","tasks":[[%d,"SUCCEEDED","",1,2,"%s",null,null]]}}\x1e7' % (number, place)
         said = right if os.path.exists("wrong") else {wrong}
         open("wrong", "w").close()
         channel.write(said + "\\n")

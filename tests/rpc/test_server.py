@@ -90,7 +90,7 @@ async def test_stopping_ends_watches_and_followed_logs_at_once(daemon: InProcess
         assert [message async for message in log] == []
     assert await watch.code() is grpc.StatusCode.OK
     with pytest.raises(MilepostError) as caught:
-        await daemon.client.call(daemon.client.jobs.GetJob, pb.GetJobRequest(job=job.id), deadline=1.0)
+        await daemon.client.call(daemon.client.jobs.GetJob, pb.GetJobRequest(job=job.id))
     assert caught.value.code is Code.DAEMON_UNREACHABLE
 
 

@@ -1,6 +1,7 @@
 """What a worker sends is read with care: any program may be one, and it may send anything."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,14 +15,18 @@ DEEP = b"[" * 100_000
 
 
 def done(*rows: str) -> list[Result]:
-    line = '{"type":"done","results":[' + ",".join(rows) + "]}"
-    frame = frames.decode(line.encode())
-    assert isinstance(frame, frames.Done)
-    return [frames.result(row) for row in frame.results]
+    """Of a frame with these rows, none of which has a text."""
+    return ended(",".join(rows), len(rows) * frames.SEPARATOR)
+
+
+def ended(rows: str, texts: str) -> list[Result]:
+    frame = frames.decode(f'{{"type":"ended","tasks":[{rows}]}}{texts}\n'.encode())
+    assert isinstance(frame, frames.Ended)
+    return frames.results(frame)
 
 
 def failed(retry_after: str) -> Result:
-    (result,) = done(f'[1,"FAILED","","",0,0,"",{{"error_class":"network","retry_after":{retry_after}}}]')
+    (result,) = done(f'[1,"FAILED","",0,0,"",{{"error_class":"network","retry_after":{retry_after}}},null]')
     return result
 
 
@@ -45,18 +50,18 @@ def test_a_retry_after_is_at_most_a_week(said: str, counts: float) -> None:
 
 @pytest.mark.parametrize("said", ["Infinity", "9e300", "9" * 30])
 def test_a_time_is_one_that_can_be_told_on(said: str) -> None:
-    (result,) = done(f'[1,"SUCCEEDED","","",-{said},{said},"",null]')
+    (result,) = done(f'[1,"SUCCEEDED","",-{said},{said},"",null,null]')
     assert (result.start_us, result.end_us) == (0, LAST_TIME * 1_000_000)
 
 
 def test_a_time_that_is_no_number_is_none() -> None:
-    (result,) = done('[1,"SUCCEEDED","","",NaN,7,"",null]')
+    (result,) = done('[1,"SUCCEEDED","",NaN,7,"",null,null]')
     assert (result.start_us, result.end_us) == (0, 7)
 
 
 @pytest.mark.parametrize(
     "row",
-    ['["x","SUCCEEDED","","",0,0,"",null]', '[Infinity,"SUCCEEDED","","",0,0,"",null]', "5", "[]", '[1,"DONE"]'],
+    ['["x","SUCCEEDED","",0,0,"",null,null]', '[Infinity,"SUCCEEDED","",0,0,"",null,null]', "5", "[]", '[1,"DONE"]'],
 )
 def test_what_is_no_result_is_a_breach(row: str) -> None:
     with pytest.raises(FrameError, match="malformed"):
@@ -79,9 +84,9 @@ def test_what_is_nested_too_deeply_is_a_breach(line: bytes) -> None:
         b'{"type":"pong","n":-1}',
         b'{"type":"pong","n":9223372036854775808}',
         b'{"type":"pong"}',
-        b'{"type":"items","id":1,"enumeration":1,"first":9223372036854775807,"children":[["key","{}"]]}',
-        b'{"type":"items","id":1,"enumeration":1,"first":0,"children":[["key"]]}',
-        b'{"type":"items","id":1,"enumeration":1,"first":0,"children":[["key",{}]]}',
+        b'{"type":"items","id":1,"enumeration":1,"first":9223372036854775807,"keys":["key"]}\x1e{}',
+        b'{"type":"items","id":1,"enumeration":1,"first":0,"keys":[["key"]]}\x1e{}',
+        b'{"type":"items","id":1,"enumeration":1,"first":0}\x1e{}',
         b'{"type":"save","request":1,"id":1,"state":{}}',
         b'{"type":"sing"}',
         b'{"n":1}',
@@ -90,12 +95,12 @@ def test_what_is_nested_too_deeply_is_a_breach(line: bytes) -> None:
 )
 def test_what_is_no_frame_of_the_protocol_is_a_breach(said: bytes) -> None:
     with pytest.raises(FrameError, match="malformed"):
-        frames.decode(said)
+        frames.decode(said + b"\n")
 
 
 def test_what_cannot_be_told_on_of_a_text_becomes_a_question_mark() -> None:
     escaped, pair, raw = (
-        frames.decode(b'{"type":"save","request":1,"id":1,"state":"a' + text + b'b"}')
+        frames.decode(b'{"type":"save","request":1,"id":1,"state":"a' + text + b'b"}\n')
         for text in (b"\\udc80", b"\\ud83d\\ude00", b"\x80")
     )
     assert isinstance(escaped, frames.Save)
@@ -105,7 +110,10 @@ def test_what_cannot_be_told_on_of_a_text_becomes_a_question_mark() -> None:
 
 
 def completed(label: str = "", result: str = "", children: list[list[str]] | None = None) -> Result:
-    (found,) = done(json.dumps([1, "SUCCEEDED", label, result, 0, 0, "items/1", None, children]))
+    keys = None if children is None else [key for key, _ in children]
+    row = json.dumps([1, "SUCCEEDED", label, 0, 0, "items/1", None, keys])
+    texts = [result] if children is None else [payload for _, payload in children]
+    (found,) = ended(row, "".join(map("\x1e{}".format, texts)))
     return found
 
 
@@ -113,7 +121,8 @@ def completed(label: str = "", result: str = "", children: list[list[str]] | Non
     ("label", "result", "children"),
     [
         ("x" * 64, "1" * frames.MAX_JSON, None),
-        ("", '"' + "ä" * (frames.MAX_JSON // 2 - 1) + '"', [["k" * 1000, "{}"]]),
+        ("", '"' + "ä" * (frames.MAX_JSON // 2 - 1) + '"', None),
+        ("", "", [["k" * 1000, "{}"]]),
         ("", "", [["", "{}"]] * 10_000),
     ],
 )
@@ -151,7 +160,7 @@ def test_what_does_not_is_a_failed_attempt(
 
 def test_the_texts_of_a_failure_are_cut() -> None:
     texts = dict.fromkeys(("error_class", "rule", "message", "traceback", "remedy"), "x" * 100000)
-    (found,) = done(json.dumps([1, "FAILED", "", "", 0, 0, "", texts]))
+    (found,) = done(json.dumps([1, "FAILED", "", 0, 0, "", texts, None]))
     assert found.failure is not None
     assert found.failure.ByteSize() < 13_000
     assert len(found.failure.message) == 2000
@@ -159,9 +168,55 @@ def test_the_texts_of_a_failure_are_cut() -> None:
 
 def test_a_chunk_or_a_state_beyond_the_limits_is_a_breach() -> None:
     for children in ([["", "{}"]] * 501, [["", "1" * 60_000]] * 20, [["", "1" * 70_000]], [["k" * 1001, "{}"]]):
+        keys, payloads = [key for key, _ in children], [payload for _, payload in children]
         with pytest.raises(FrameError):
-            frames.children(
-                frames.Items(id=1, enumeration=1, first=0, children=[(key, text) for key, text in children])
-            )
+            frames.children(frames.Items(id=1, enumeration=1, first=0, keys=keys, texts=payloads))
     with pytest.raises(FrameError, match="65,536"):
         frames.saved_state(frames.Save(request=1, id=1, state="1" * (frames.MAX_JSON + 1)))
+
+
+def columns(texts: list[str], label: str = "", end_us: Sequence[float] = (2, 2, 2)) -> list[Result]:
+    """Of a frame of three tasks."""
+    said = {"kind": "SUCCEEDED", "label": label, "ids": [1, 2, 3], "start_us": [1, 1, 1], "end_us": end_us}
+    line = frames.SEPARATOR.join([json.dumps({"type": "done", **said}), *texts]) + "\n"
+    frame = frames.decode(line.encode())
+    assert isinstance(frame, frames.Done)
+    return frames.results(frame)
+
+
+def test_what_ended_alike_comes_in_columns() -> None:
+    found = columns(['{"n":1}', "", '"\\u001e"'], "new", end_us=[2, 3.5, -1])
+    assert [(result.id, result.label, result.result_json) for result in found] == [
+        (1, "new", '{"n":1}'),
+        (2, "new", ""),
+        (3, "new", '"\\u001e"'),
+    ]
+    assert [(result.start_us, result.end_us) for result in found] == [(1, 2), (1, 3), (1, 0)]
+
+
+def test_of_what_ended_alike_only_what_cannot_be_kept_fails() -> None:
+    failed, kept = pb.REPORT_KIND_FAILED, pb.REPORT_KIND_SUCCEEDED
+    assert [result.kind for result in columns(["1", "1" * (frames.MAX_JSON + 1), '"\0"'])] == [kept, failed, failed]
+    assert [result.kind for result in columns(["1"] * 3, label="a\nb")] == [failed] * 3
+
+
+def test_columns_of_different_lengths_are_a_breach() -> None:
+    for count, end_us in ((2, (2, 2, 2)), (4, (2, 2, 2)), (3, (2, 2))):
+        with pytest.raises(FrameError, match="differ in length"):
+            columns(["1"] * count, end_us=end_us)
+    row = '[1,"SUCCEEDED","",0,0,"",null,["one","two"]]'
+    for texts in ("\x1e{}", "\x1e{}\x1e{}\x1e{}"):
+        with pytest.raises(FrameError, match="texts than"):
+            ended(row, texts)
+    with pytest.raises(FrameError, match="as many payloads as keys"):
+        frames.children(frames.Items(id=1, enumeration=1, first=0, keys=["one"], texts=[]))
+    with pytest.raises(FrameError, match="texts that it cannot have"):
+        frames.decode(b'{"type":"pong","n":1}\x1e{}\n')
+
+
+def test_a_payload_that_would_break_its_line_stays_one_text() -> None:
+    line = frames.encode_tasks(frames.Tasks("fetch", "fetch", [1, 2], [1, 2], ["a", "b"], []), ['{"n":\n1}', "\x1e2"])
+    assert line.count(b"\n") == 1
+    document, *texts = line.decode().removesuffix("\n").split(frames.SEPARATOR)
+    assert json.loads(document)["ids"] == [1, 2]
+    assert [json.loads(text) for text in texts] == [{"n": 1}, 2]

@@ -4,8 +4,10 @@ import time
 
 import pytest
 
-from milepost.runner.frames import FrameError
+from milepost.runner.frames import FrameError, Tasks
 from milepost.runner.worker import Worker
+
+TASKS = Tasks("fetch", "fetch", [1], [1], ["one"], [])
 
 
 def test_only_time_in_which_the_runner_listened_counts_as_silence() -> None:
@@ -28,7 +30,7 @@ def test_only_time_in_which_the_runner_listened_counts_as_silence() -> None:
 def test_a_worker_whose_tasks_have_begun_is_settled_at_once() -> None:
     worker = Worker(1)
     worker.ready()
-    worker.send_tasks([])
+    worker.send_tasks(TASKS, ["{}"])
     worker.pong(1)
     worker.settle()
     assert worker.is_settled
@@ -37,8 +39,8 @@ def test_a_worker_whose_tasks_have_begun_is_settled_at_once() -> None:
 def test_a_worker_is_settled_when_the_last_of_its_tasks_have_begun() -> None:
     worker = Worker(1)
     worker.ready()
-    worker.send_tasks([])
-    worker.send_tasks([])  # behind the only ping that may be under way
+    worker.send_tasks(TASKS, ["{}"])
+    worker.send_tasks(TASKS, ["{}"])  # behind the only ping that may be under way
     worker.settle()
     worker.pong(1)
     assert not worker.is_settled
@@ -52,7 +54,7 @@ def test_a_busy_worker_that_answers_is_not_silent() -> None:
     now = time.monotonic()
     worker.look(now + 1)
     worker.pong(1)
-    worker.send_tasks([])
+    worker.send_tasks(TASKS, ["{}"])
     worker.look(now + 2)  # the ping behind the tasks has just gone out
     assert worker.silence == 0.0
 

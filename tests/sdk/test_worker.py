@@ -207,6 +207,8 @@ def test_cancel_of_an_async_task(worker: Open) -> None:
     with worker(text) as process:
         process.start()
         process.tasks(row(1, "waits"), row(2, "finishes"))
+        process.send({"type": "ping", "n": 1})
+        assert process.receive() == {"type": "pong", "n": 1}  # they have begun: what has not is cancelled unseen
         process.send({"type": "cancel", "ids": [1, 2, 99], "reason": "Time-out."})
         assert process.result(1)[1] == "RETURNED"
         assert process.result(2)[1:4] == ["SUCCEEDED", "", '"Time-out."']
@@ -366,9 +368,9 @@ def test_mistake_at_work_and_unknown_step(worker: Open) -> None:
 
 def test_a_runner_of_another_protocol_gets_no_work_done(worker: Open) -> None:
     with worker("open('imported', 'w').close()") as process:
-        answer = process.start(protocol=2)
+        answer = process.start(protocol=3)
         assert answer["type"] == "mistake"
-        assert "The runner speaks protocol 2, this SDK 1" in answer["message"]
+        assert "The runner speaks protocol 3, this SDK 2" in answer["message"]
         assert process.process.wait(DEADLINE) == 0
         assert not (process.folder / "imported").exists()
 
@@ -408,12 +410,12 @@ def test_artefacts_appear_on_success_and_only_then(worker: Open, tmp_path: Path)
     """
     with worker(text) as process:
         process.start()
-        assert process.run("a")[6] == "items/1/a/1"
-        final = tmp_path / "items/1/a/1"
+        assert process.run("a")[6] == "items/1/a/1-1"
+        final = tmp_path / "items/1/a/1-1"
         assert (final / "deep/x.txt").read_text() == "x"
         assert modes(final / "deep/x.txt", final / "deep", final) == [0o400, 0o500, 0o500]
         assert modes(final.parent, tmp_path / "items", tmp_path / "cache") == [0o700] * 3
-        assert [path.name for path in final.parent.iterdir()] == ["1"]
+        assert [path.name for path in final.parent.iterdir()] == ["1-1"]
         failed = process.run("a", {"fail": 1}, number=2)
         assert (failed[1], failed[6]) == ("FAILED", "")
         assert not (tmp_path / "items/2/a/1").exists()
@@ -428,10 +430,10 @@ def test_what_a_failed_execution_left_goes_with_the_next(worker: Open, tmp_path:
     """
     with worker(text) as process:
         process.start()
-        process.run("a", {"fail": 1}, folder="items/1/a/1")
-        assert [path.name for path in (tmp_path / "items/1/a").iterdir()] == [".1.partial"]
-        process.run("a", folder="items/1/a/2")
-        assert [path.name for path in (tmp_path / "items/1/a").iterdir()] == ["2"]
+        process.run("a", {"fail": 1}, number=1, item_id=1)
+        assert [path.name for path in (tmp_path / "items/1/a").iterdir()] == [".1-1.partial"]
+        process.run("a", number=2, item_id=1)
+        assert [path.name for path in (tmp_path / "items/1/a").iterdir()] == ["1-2"]
 
 
 def test_modules_beside_the_file_and_processes_of_the_author(worker: Open, tmp_path: Path) -> None:

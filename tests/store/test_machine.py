@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -47,6 +48,9 @@ from milepost.v1 import runner_service_pb2 as pb
 from tests.support import factories
 
 T = TypeVar("T")
+
+#: Each run that is gone is looked for in all processes: seconds on a quiet machine, a minute and more on a busy one.
+pytestmark = pytest.mark.timeout(600)
 
 JOB = "j-aaaaaaaa"
 RETRY = RetryPolicy(attempts=2, base=1, cap=1)

@@ -136,6 +136,29 @@ class RealDaemon:
     async def wait_state(self, job_id: str, *states: JobState, deadline: float = DEADLINE) -> job_pb2.Job:
         return await self.wait_for(job_id, lambda job: state_of(job) in states, f"{job_id} is {states}", deadline)
 
+    async def at_gate(self, job_id: str, open_items: int, waiting: int = 16) -> job_pb2.Job:
+        """When a job of work.py has recorded what passes without the gate, and so many items wait at it.
+
+        That so many are in flight is told before, too, of items that are about to pass.
+        """
+        passed = open_items - open_items // 10  # each tenth is skipped
+        await self.wait_effects(passed + waiting)
+        return await self.wait_for(
+            job_id,
+            lambda job: (counts_of(job, "work").processed, counts_of(job, "work").in_flight) == (passed, waiting),
+            f"{passed} are recorded, {waiting} wait at the gate",
+        )
+
+    async def held(self, method: Any, request: Any) -> Any:  # Any: a pause or a cancel, the stubs' own types
+        """Its answer when nothing of the job starts any more: one that comes before that is asked for again."""
+        request.request_id = request.request_id or f"held-{request.job}"
+
+        async def holding() -> Any:  # Any: as above
+            answer = await self.client.call(method, request)
+            return answer if answer.holding else None
+
+        return await wait_until(holding, "nothing starts any more")
+
     async def events(self, job_id: str) -> list[job_pb2.Event]:
         request = job_service_pb2.ListEventsRequest(job=job_id, page_size=1000)
         return list((await self.client.call(self.client.jobs.ListEvents, request)).events)

@@ -56,7 +56,7 @@ class FakeDaemon(RunnerServiceServicer):
         self.gathers: list[pb.GatherRequest] = []
         self.batches: dict[int, pb.Batch] = {}
         self.received: list[int] = []  # batch numbers as they came, repetitions too
-        self._out: asyncio.Queue[pb.AttachResponse] = asyncio.Queue()
+        self._out: asyncio.Queue[pb.AttachResponse | None] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._revision = 0
         self._server: aio.Server | None = None
@@ -76,17 +76,21 @@ class FakeDaemon(RunnerServiceServicer):
         self, request_iterator: AsyncIterator[pb.AttachRequest], _context: Any
     ) -> AsyncIterator[pb.AttachResponse]:
         self._out = asyncio.Queue()
-        reading = asyncio.create_task(self._read(request_iterator))
+        out = self._out
+        reading = asyncio.create_task(self._read(request_iterator, out))
         try:
-            while True:
-                yield await self._out.get()
+            while (response := await out.get()) is not None:
+                yield response
         finally:
             reading.cancel()
 
-    async def _read(self, requests: AsyncIterator[pb.AttachRequest]) -> None:
+    async def _read(
+        self, requests: AsyncIterator[pb.AttachRequest], out: "asyncio.Queue[pb.AttachResponse | None]"
+    ) -> None:
         async for request in requests:
             self._hear(request)
             self._changed.set()
+        out.put_nowait(None)  # the runner has said everything
 
     def _hear(self, request: pb.AttachRequest) -> None:
         match request.WhichOneof("message"):

@@ -1,16 +1,20 @@
 """Drives a real worker process over a socket pair, as the runner does."""
 
 import functools
+import itertools
 import json
+import operator
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 DEADLINE = 30.0
+SEPARATOR = "\x1e"
 
 Frame = dict[str, Any]  # Any: a JSON object
 Row = list[Any]  # Any: a JSON array
@@ -66,10 +70,10 @@ class Worker:
         self._file.close()
         self._ours.close()
 
-    def send(self, frame: Frame) -> None:
-        self._ours.sendall(json.dumps(frame).encode() + b"\n")
+    def send(self, frame: Frame, *texts: str) -> None:
+        self._ours.sendall(SEPARATOR.join([json.dumps(frame), *texts]).encode() + b"\n")
 
-    def start(self, threads: int = 4, protocol: int = 1, **job: object) -> Frame:
+    def start(self, threads: int = 4, protocol: int = 2, **job: object) -> Frame:
         """Gives the worker's answer: ready or mistake."""
         source = {"file": str(self.folder / "pipeline.py")}
         values = {"id": "j-1", "name": "test", "folder": str(self.folder), "input": None, "parameters": {}, **job}
@@ -78,15 +82,20 @@ class Worker:
         return self.receive()
 
     def receive(self, kind: str = "") -> Frame:
-        """The next frame, which must be of this kind if one is named."""
+        """The next frame, which must be of this kind if one is named; see `in_rows`."""
         line = self._file.readline()
         assert line, f"the worker closed its socket: {self.log()}"
-        frame: Frame = json.loads(line)
+        document, *texts = line.decode().removesuffix("\n").split(SEPARATOR)
+        frame = in_rows(json.loads(document), texts)
         assert not kind or frame["type"] == kind, frame
         return frame
 
     def tasks(self, *rows: Row) -> None:
-        self.send({"type": "tasks", "tasks": list(rows)})
+        for step, found in itertools.groupby(rows, operator.itemgetter(1)):
+            ids, _, keys, items, attempts, payloads, previous, saved = zip(*found, strict=True)
+            earlier = list(zip(range(len(ids)), attempts, previous, saved, strict=True))
+            frame = {"step": step, "folder": step, "ids": ids, "items": items, "keys": keys, "earlier": earlier}
+            self.send({"type": "tasks", **frame}, *payloads)
 
     def result(self, number: int) -> Row:
         """The row with which this execution ended; waits for it."""
@@ -109,17 +118,46 @@ class Worker:
         return (self.folder / "log").read_text()
 
 
+def in_rows(frame: Frame, texts: list[str]) -> Frame:
+    """`items` with its `children` as [key, payload]; `done` and `ended` as one `done` with its `results` as
+    [id, kind, label, result, start_us, end_us, folder, failure(, children)]."""
+    kind = frame["type"]
+    if kind == "items":
+        return {**frame, "children": zipped(frame["keys"], texts)}
+    if kind == "done":
+        columns = zip(frame["ids"], texts, frame["start_us"], frame["end_us"], strict=True)
+        rows = [[number, frame["kind"], frame["label"], *values, "", None] for number, *values in columns]
+        return {"type": "done", "results": rows}
+    if kind == "ended":
+        own = iter(texts)
+        rows = [_with_texts(row, own) for row in frame["tasks"]]
+        assert not list(own)
+        return {"type": "done", "results": rows}
+    assert not texts
+    return frame
+
+
+def _with_texts(row: Row, texts: Iterator[str]) -> Row:
+    number, kind, label, start_us, end_us, folder, failure, keys = row
+    if keys is None:
+        return [number, kind, label, next(texts), start_us, end_us, folder, failure]
+    children = zipped(keys, list(itertools.islice(texts, len(keys))))
+    return [number, kind, label, "", start_us, end_us, folder, failure, children]
+
+
+def zipped(keys: list[str], payloads: list[str]) -> list[list[str]]:
+    return [list(pair) for pair in zip(keys, payloads, strict=True)]
+
+
 def row(number: int, step: str, item: object = None, **fields: object) -> Row:
-    """A task of the `tasks` frame."""
+    """A task, for `Worker.tasks`."""
     values: dict[str, object] = {
         "key": f"k{number}",
         "item_id": number,
-        "epoch": 0,
         "attempt": 1,
         "payload": json.dumps(item if item is not None else {}),
         "previous": {},
         "saved": "",
-        "folder": f"items/{number}/{step}/1",
         **fields,
     }
     return [number, step, *values.values()]

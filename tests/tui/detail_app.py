@@ -87,7 +87,7 @@ class Shown:
             return bool(condition())
 
         try:
-            await wait_until(holds, what, deadline=10.0)
+            await wait_until(holds, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.text}") from None
 

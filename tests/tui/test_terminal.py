@@ -6,7 +6,7 @@ import re
 import runpy
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import psutil
 import pytest
@@ -18,11 +18,13 @@ from milepost.v1 import job_pb2
 from tests.support.creators import EXAMPLE, SUMS, executed, keys_that, of_items, submit_creators
 from tests.support.daemon import RealDaemon, labels_of, real_daemon, state_of
 from tests.support.terminal import PROMPT, UNTOUCHED, Terminal, real_terminal
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE, wait_until
 
 TUI = f"{sys.executable} -m milepost.cli.main tui"
 #: Seconds that each profile takes until the service is hurried; 16 are fetched at a time, 283 in all.
 SLOW = 1.5
+#: Of the creators, as the list says it.
+PROCESSED = r" (\d+)/313 "
 #: States of items that no run touches again.
 RECORDED = (job_pb2.ITEM_STATE_SUCCEEDED, job_pb2.ITEM_STATE_SKIPPED, job_pb2.ITEM_STATE_FAILED)
 
@@ -63,13 +65,6 @@ async def daemon() -> AsyncIterator[RealDaemon]:
         yield running
 
 
-def processed(screen: str) -> int:
-    """Of the creators, as the list says it."""
-    found = re.search(r"(\d+)/313", screen)
-    assert found, screen
-    return int(found[1])
-
-
 class Story:
     """The list with one job of creators in it, and the witnesses of what was really done."""
 
@@ -85,13 +80,20 @@ class Story:
         await self.terminal.wait_shown(rf"{status} +{self.job_id} +creators ", deadline=deadline)
         return await self.daemon.wait_state(self.job_id, state)
 
+    async def processed(self) -> int:
+        found = re.search(PROCESSED, await self.terminal.wait_shown(PROCESSED))
+        assert found
+        return int(found[1])
+
+    async def wait_processed(self, fits: Callable[[int], bool]) -> None:
+        async def shown() -> bool:
+            return fits(await self.processed())
+
+        await wait_until(shown, "so many are processed")
+
     async def wait_more_processed(self) -> None:
-        before = processed(await self.terminal.screen())
-
-        async def risen() -> bool:
-            return processed(await self.terminal.screen()) > before
-
-        await wait_until(risen, f"more than {before} are processed")
+        before = await self.processed()
+        await self.wait_processed(lambda now: now > before)
 
     async def note_finished(self, when: str) -> None:
         keys = await keys_that(self.daemon, self.job_id, *RECORDED)
@@ -104,6 +106,7 @@ class Story:
             assert of_items(now, keys) == then, f"finished when {when}, and yet executed again"
 
 
+@pytest.mark.timeout(300)
 async def test_a_job_is_led_to_its_end_by_keys_while_the_daemon_dies_and_returns(
     daemon: RealDaemon, service: ProfileService
 ) -> None:
@@ -127,11 +130,10 @@ async def test_a_job_is_led_to_its_end_by_keys_while_the_daemon_dies_and_returns
 
 async def pauses_resumes_and_restarts(story: Story) -> None:
     daemon, terminal = story.daemon, story.terminal
-    await terminal.wait_shown(r" \d+/313 ")
     await story.wait_more_processed()
     await terminal.press("p")
     job = await story.wait_listed("‖ paused", JobState.PAUSED)
-    assert processed(await terminal.screen()) == job.counts.processed
+    await story.wait_processed(lambda now: now == job.counts.processed)
     await story.note_finished("paused")
 
     await terminal.press("r")
@@ -149,17 +151,17 @@ async def pauses_resumes_and_restarts(story: Story) -> None:
 async def outlives_the_daemon(story: Story) -> None:
     daemon, terminal = story.daemon, story.terminal
     daemon.kill()
-    screen = await terminal.wait_shown("Lost the daemon", "○ lost", rf"▶ running +{story.job_id} ")
+    await terminal.wait_shown("Lost the daemon", "○ lost", rf"▶ running +{story.job_id} ")
+    before = await story.processed()
     await terminal.press("p")
     await terminal.wait_shown("Not connected: commands are off")
 
     await daemon.start()
     await terminal.wait_shown("● live")
     await terminal.wait_gone("Lost the daemon")
-    await story.wait_more_processed()
+    await story.wait_processed(lambda now: now > before)
     job = await story.wait_listed("▶ running", JobState.RUNNING)
     assert job.run_count == 3, "its runner has outlived the daemon"
-    assert processed(await terminal.screen()) > processed(screen)
 
 
 async def force_cancels(story: Story) -> None:
@@ -247,7 +249,7 @@ async def test_with_its_terminal_the_process_ends_and_the_job_goes_on(daemon: Re
             assert any("tui" in process.cmdline() for process in processes)
 
             await terminal.vanish()
-            _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+            _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=DEADLINE)
             assert not alive
             assert state_of(await daemon.job(held.id)) is JobState.RUNNING
     daemon.gate.touch()

@@ -117,10 +117,7 @@ class JobService(JobServiceServicer):
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
         command = Command.PAUSE_NOW if request.now else Command.PAUSE
         controlled = await self._control(request, context, command, reason=checks.reason(request.reason))
-        await asyncio.sleep(0)  # the runner is told now, and the rest is done while it answers
-        job, around = await self._find(controlled.job_id)
-        holding = await self._parts.dispatch.wait_holding(controlled.job_id, controlled.revision, HOLDING_TIMEOUT)
-        document = self._parts.snapshots.document(job, around).message()
+        document, holding = await self._when_held(controlled)
         return pb.PauseJobResponse(job=document, message=_pause_message(document, controlled), holding=holding)
 
     async def ResumeJob(self, request: pb.ResumeJobRequest, context: Context) -> pb.ResumeJobResponse:
@@ -140,7 +137,8 @@ class JobService(JobServiceServicer):
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
         controlled = await self._control(request, context, Command.CANCEL, reason=checks.reason(request.reason))
-        return pb.CancelJobResponse(job=await self._document(controlled.job_id), message=controlled.message)
+        document, holding = await self._when_held(controlled)
+        return pb.CancelJobResponse(job=document, message=controlled.message, holding=holding)
 
     async def ForceCancelJob(self, request: pb.ForceCancelJobRequest, context: Context) -> pb.ForceCancelJobResponse:
         reason = checks.reason(request.reason)
@@ -158,6 +156,13 @@ class JobService(JobServiceServicer):
         return pb.RetryTasksResponse(
             job=await self._document(controlled.job_id), message=controlled.message, retried=controlled.retried
         )
+
+    async def _when_held(self, controlled: Controlled) -> tuple[job_pb2.Job, bool]:
+        """The job as soon as nothing of it starts any more, or after HOLDING_TIMEOUT; and whether that is so."""
+        await asyncio.sleep(0)  # the runner is told now, and the rest is done while it answers
+        job, around = await self._find(controlled.job_id)
+        holding = await self._parts.dispatch.wait_holding(controlled.job_id, controlled.revision, HOLDING_TIMEOUT)
+        return self._parts.snapshots.document(job, around).message(), holding
 
     async def _control(
         self,

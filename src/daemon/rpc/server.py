@@ -29,6 +29,8 @@ _OPTIONS = (
     # Beyond these gRPC cancels calls at random; the defaults are 1,000 and 3,000.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
+    # Seconds that a call waits for its turn; after 30 gRPC cancels it otherwise. Its deadline is the caller's to set.
+    ("grpc.server_max_unrequested_time_in_server", 3600),
     # What is larger than a request may be is refused with a reason, so it must be received first.
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )

@@ -5,7 +5,6 @@ records; one whose payload has changed is another item under the same key; one t
 The records of those that go are archived.
 """
 
-import itertools
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from milepost.core.definition import OnDuplicate, PipelineDefinition, StepDefini
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Child, Event, ItemState, Outcome, TaskRef
 from milepost.daemon.store import counters, events, rows
+from milepost.daemon.store.bulk import Bulk
 from milepost.daemon.store.counters import Deltas
 from milepost.daemon.store.group_commit import Transaction
 from milepost.daemon.store.operations import Part
@@ -24,9 +24,7 @@ _QUERIES = load("children")
 DUPLICATE = "duplicate"
 #: Items that are removed together.
 _PART = 5000
-#: Items of one INSERT: a statement costs two turns of Python's lock, however many rows it has.
-_ROWS = 100
-_INSERT_ROWS = _QUERIES.insert.removesuffix(";") + (_ROWS - 1) * ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = Bulk(_QUERIES.insert, row="(?, ?, ?, ?)")
 
 
 def add(
@@ -75,21 +73,22 @@ def store(
     line = definition.steps[ref.step].feeds
     if line is None or not children:
         return
-    named = _named(children, first_position)
     job = tx.execute(_QUERIES.job, (sequence,)).fetchone()
     first = definition.line_of_children(ref.step)
     step, state = (ref.step, ItemState.SUCCEEDED) if first is None else (first.position, ItemState.PENDING)
     family = _Family(sequence, line, ref.item, step, state, enumeration)
-    plan = _all_new(named, job["next_item"])
-    if plan is None or not _insert_if_new(tx, family, plan.new):
-        plan = _plan(tx.connection, definition, family, named, job["next_item"])
+    given = _New.numbered(job["next_item"], first_position, children)
+    stored = len(children)
+    if not _insert_if_all_are_new(tx, family, given):
+        plan = _plan(tx.connection, definition, family, given)
         _replace(tx, definition, family, plan, now, deltas)
-        _insert(tx, family, plan.new)
-        _record_duplicates(tx, family, plan.new, job["run_count"], now, deltas)
-    tx.execute(_QUERIES.set_next_item, (plan.next_item, sequence))
+        _insert(tx, family, state, "", _New.of(plan.new))
+        _set_aside(tx, family, _New.of(plan.duplicates), job["run_count"], now, deltas)
+        stored = len(plan.new) + len(plan.duplicates)
+    tx.execute(_QUERIES.set_next_item, (job["next_item"] + stored, sequence))
     for shape in definition.steps:
         if shape.line == line:
-            deltas.total[shape.position] += len(plan.new)
+            deltas.total[shape.position] += stored
 
 
 def drop_missing(
@@ -122,7 +121,7 @@ def duplicate_key(definition: PipelineDefinition, children: Sequence[Child]) -> 
     if definition.on_duplicate is not OnDuplicate.FAIL:
         return None
     seen: dict[str, int] = {}
-    for position, key, _ in _named(children, 0):
+    for position, key in enumerate(_keys(children, 0)):
         if key in seen:
             return _duplicate(key, seen[key], position)
         seen[key] = position
@@ -141,11 +140,24 @@ class _Family(NamedTuple):
 
 
 class _New(NamedTuple):
-    id: int
-    position: int
-    key: str
-    payload_json: str
-    skipped: bool
+    """Items to insert, by columns."""
+
+    ids: Sequence[int]
+    positions: Sequence[int]
+    keys: Sequence[str]
+    payloads_json: Sequence[str]
+
+    @staticmethod
+    def numbered(first_item: int, first_position: int, children: Sequence[Child]) -> "_New":
+        """As if none of them were there."""
+        payloads = [child.payload_json for child in children]
+        ids = range(first_item, first_item + len(children))
+        positions = range(first_position, first_position + len(children))
+        return _New(ids, positions, _keys(children, first_position), payloads)
+
+    @staticmethod
+    def of(rows: Sequence[tuple[int, int, str, str]]) -> "_New":
+        return _New(*zip(*rows, strict=True)) if rows else _New((), (), (), ())
 
 
 class _Known(NamedTuple):
@@ -157,11 +169,12 @@ class _Known(NamedTuple):
 
 @dataclass
 class _Plan:
-    """What a chunk comes to: rows to insert, and of an earlier enumeration rows to take over, as (position, id), and
-    rows to remove, because another payload has their key."""
+    """What a chunk comes to: rows to insert, those of duplicates apart, and of an earlier enumeration rows to take
+    over, as (position, id), and rows to remove, because another payload has their key."""
 
     next_item: int
-    new: list[_New] = field(default_factory=list)
+    new: list[tuple[int, int, str, str]] = field(default_factory=list)
+    duplicates: list[tuple[int, int, str, str]] = field(default_factory=list)
     met: list[tuple[int, int]] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
 
@@ -199,8 +212,8 @@ class _Siblings:
             return
         if known is not None:
             plan.changed.append(known.id)
-        skipped = free != key and self._skips
-        plan.new.append(_New(plan.next_item, position, free, payload_json, skipped))
+        rows = plan.duplicates if free != key and self._skips else plan.new
+        rows.append((plan.next_item, position, free, payload_json))
         self._known[free] = _Known(plan.next_item, self._enumeration, position, payload_json)
         plan.next_item += 1
 
@@ -214,20 +227,13 @@ class _Siblings:
         return key
 
 
-def _all_new(named: Sequence[tuple[int, str, str]], next_item: int) -> _Plan | None:
-    """As if no child were there; None when a key is given twice."""
-    positions, keys, payloads = zip(*named, strict=True)
-    if len(set(keys)) < len(keys):
-        return None
-    new = map(_New, itertools.count(next_item), positions, keys, payloads, itertools.repeat(False))
-    return _Plan(next_item + len(named), list(new))
-
-
-def _insert_if_new(tx: Transaction, family: _Family, new: Sequence[_New]) -> bool:
+def _insert_if_all_are_new(tx: Transaction, family: _Family, given: _New) -> bool:
     """False, and nothing is inserted, when one is there: the index of keys tells it without a look for each key."""
+    if len(set(given.keys)) < len(given.keys):
+        return False
     tx.execute("SAVEPOINT chunk")
     try:
-        _insert(tx, family, new)
+        _insert(tx, family, family.state, "", given)
     except sqlite3.IntegrityError:
         tx.execute("ROLLBACK TO chunk")
         tx.execute("RELEASE chunk")
@@ -236,33 +242,19 @@ def _insert_if_new(tx: Transaction, family: _Family, new: Sequence[_New]) -> boo
     return True
 
 
-def _plan(
-    db: sqlite3.Connection,
-    definition: PipelineDefinition,
-    family: _Family,
-    named: Sequence[tuple[int, str, str]],
-    next_item: int,
-) -> _Plan:
+def _plan(db: sqlite3.Connection, definition: PipelineDefinition, family: _Family, given: _New) -> _Plan:
     """By those that are there, and by what the pipeline does with duplicates."""
     siblings = _Siblings(db, family, definition.on_duplicate)
-    siblings.load([key for _, key, _ in named])
-    plan = _Plan(next_item)
-    for position, key, payload in named:
+    siblings.load(given.keys)
+    plan = _Plan(given.ids[0])
+    for position, key, payload in zip(given.positions, given.keys, given.payloads_json, strict=True):
         siblings.place(plan, position, key, payload)
     return plan
 
 
-def _insert(tx: Transaction, family: _Family, new: Sequence[_New]) -> None:
-    sequence, line, parent, step, state, enumeration = family
-    here, aside = (step, state.value, "", enumeration), (step, ItemState.SKIPPED.value, DUPLICATE, enumeration)
-    items = [
-        (sequence, item, line, parent, position, key, payload, *(aside if skipped else here))
-        for item, position, key, payload, skipped in new
-    ]
-    whole = len(items) - len(items) % _ROWS
-    for start in range(0, whole, _ROWS):
-        tx.execute(_INSERT_ROWS, [*itertools.chain.from_iterable(items[start : start + _ROWS])])
-    tx.executemany(_QUERIES.insert, items[whole:])
+def _insert(tx: Transaction, family: _Family, state: ItemState, label: str, new: _New) -> None:
+    sequence, line, parent, step, _, enumeration = family
+    _INSERT.execute(tx, (sequence, line, parent, step, state.value, label, enumeration), new)
 
 
 def _replace(
@@ -275,16 +267,15 @@ def _replace(
     tx.executemany(_QUERIES.meet_again, [(enumeration, position, sequence, item) for position, item in plan.met])
 
 
-def _record_duplicates(
-    tx: Transaction, family: _Family, new: Sequence[_New], run: int, now: float, deltas: Deltas
-) -> None:
-    skipped = [one.id for one in new if one.skipped]
-    if not skipped:
+def _set_aside(tx: Transaction, family: _Family, duplicates: _New, run: int, now: float, deltas: Deltas) -> None:
+    """They are skipped at the step where the line begins."""
+    if not duplicates.ids:
         return
+    _insert(tx, family, ItemState.SKIPPED, DUPLICATE, duplicates)
     sequence, step = family.sequence, family.step
-    records = [(sequence, step, item, DUPLICATE, run, now, now, tx.revision) for item in skipped]
+    records = [(sequence, step, item, DUPLICATE, run, now, now, tx.revision) for item in duplicates.ids]
     tx.executemany(_QUERIES.record_duplicate, records)
-    deltas.records[step, Outcome.SKIPPED, DUPLICATE] += len(skipped)
+    deltas.records[step, Outcome.SKIPPED, DUPLICATE] += len(records)
 
 
 def _remove(
@@ -313,11 +304,8 @@ def _remove(
         items = below
 
 
-def _named(children: Sequence[Child], first_position: int) -> list[tuple[int, str, str]]:
-    return [
-        (position, child.key or str(position + 1), child.payload_json)
-        for position, child in enumerate(children, first_position)
-    ]
+def _keys(children: Sequence[Child], first_position: int) -> list[str]:
+    return [child.key or str(number) for number, child in enumerate(children, first_position + 1)]
 
 
 def _duplicate(key: str, first: int, second: int) -> MilepostError:

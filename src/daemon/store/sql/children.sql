@@ -15,8 +15,9 @@ SELECT key, id, enumeration, position, payload_json FROM item
 WHERE job = :job AND key = :key AND line = :line AND parent = :parent;
 
 -- name: insert
-INSERT INTO item (job, id, line, parent, position, key, payload_json, step, state, label, enumeration)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- The last row stands for as many as are inserted: id, position, key, payload.
+INSERT INTO item (job, line, parent, step, state, label, enumeration, id, position, key, payload_json)
+SELECT ?, ?, ?, ?, ?, ?, ?, new.column1, new.column2, new.column3, new.column4 FROM (VALUES (?, ?, ?, ?)) AS new;
 
 -- name: meet_again
 UPDATE item SET enumeration = ?, position = ? WHERE job = ? AND id = ?;

@@ -1,3 +1,9 @@
+-- name: record_first
+-- The last row stands for as many as are inserted: item, result, start, end, folder.
+INSERT INTO task (job, step, outcome, label, attempt, run, revision, item, result_json, start_time, end_time, folder)
+SELECT ?, ?, ?, ?, 1, ?, ?, ended.column1, ended.column2, ended.column3, ended.column4, ended.column5
+FROM (VALUES (?, ?, ?, ?, ?)) AS ended;
+
 -- name: record
 -- Compare and set: only while the item stands at this step with this epoch. The unary + keeps to the primary key.
 -- `tasks`: an array of [item, result, start, end, folder].
@@ -11,6 +17,11 @@ WHERE item.job = :job AND item.id = ended.value ->> 0
 -- name: move
 UPDATE item SET step = :next_step, state = :state, label = :label, attempts_used = 0, lost = 0
 WHERE job = :job AND id IN (SELECT value FROM json_each(:items))
+    AND +step = :step AND epoch = :epoch AND +state = 'PENDING';
+
+-- name: move_range
+UPDATE item SET step = :next_step, state = :state, label = :label, attempts_used = 0, lost = 0
+WHERE job = :job AND id BETWEEN :first AND :last
     AND +step = :step AND epoch = :epoch AND +state = 'PENDING';
 
 -- name: standing
