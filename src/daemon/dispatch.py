@@ -110,8 +110,10 @@ class Dispatch:
         """Whether, within `timeout` seconds, nothing of the job can start any more."""
         try:
             async with asyncio.timeout(timeout):
+                moved = self._moved  # of before the look, which may be older than what moves meanwhile
                 while not await self._holds(job_id, revision):
-                    await self._moved.wait()
+                    await moved.wait()
+                    moved = self._moved
         except TimeoutError:
             return False
         return True

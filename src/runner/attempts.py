@@ -132,13 +132,13 @@ class Attempts:
     def _send_frames(self, worker: Worker, attempts: list[Attempt], step: StepDefinition) -> None:
         """None is larger than a frame may be, except for one of a single task."""
         tasks = [attempt.task for attempt in attempts]
-        payloads = [task.payload_json for task in tasks]
+        keys, payloads = [task.key for task in tasks], [task.payload_json for task in tasks]
         earlier = [
             Earlier(index, task.attempts_used + 1, task.previous, task.saved_json)
             for index, task in enumerate(tasks)
             if task.attempts_used or task.previous or task.saved_json
         ]
-        size = sum(map(len, payloads)) + sum(one.size for one in earlier)
+        size = sum(map(len, keys)) + sum(map(len, payloads)) + sum(one.size for one in earlier)
         if size > _FRAME_SIZE and len(attempts) > 1:
             middle = len(attempts) // 2
             self._send_frames(worker, attempts[:middle], step)
@@ -149,7 +149,7 @@ class Attempts:
             self._job.step_folders[step.position],
             [attempt.id for attempt in attempts],
             [task.ref.item for task in tasks],
-            [task.key for task in tasks],
+            keys,
             earlier,
         )
         worker.send_tasks(frame, payloads)

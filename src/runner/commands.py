@@ -21,7 +21,6 @@ _SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 _READ_SIZE = 64 * 1024
 _MAX_LINE = 64 * 1024
-_MAX_TAG = 80
 
 PLACEHOLDER = "{}"
 

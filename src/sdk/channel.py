@@ -157,16 +157,25 @@ def _batches(results: list[Row]) -> list[list[Row]]:
     batch: list[Row] = []
     size = 0
     for result in results:
-        size += 200 + len(result[3])
-        if len(result) > _CHILDREN:
-            size += sum(map(len, result[_CHILDREN])) + sum(map(len, result[_CHILDREN + 1]))
-        batch.append(result)
-        if size > _BATCH_CHARACTERS:
+        own = _size(result)
+        if batch and size + own > _BATCH_CHARACTERS:
             batches.append(batch)
             batch, size = [], 0
+        batch.append(result)
+        size += own
     if batch:
         batches.append(batch)
     return batches
+
+
+def _size(result: Row) -> int:
+    """In characters."""
+    size = 200 + len(result[3])
+    if result[_FAILURE] is not None:
+        size += sum(len(value) for value in result[_FAILURE].values() if isinstance(value, str))
+    if len(result) > _CHILDREN:
+        size += sum(map(len, result[_CHILDREN])) + sum(map(len, result[_CHILDREN + 1]))
+    return size
 
 
 def _lines(results: list[Row]) -> Iterator[bytes]:

@@ -398,6 +398,14 @@ def modes(*paths: Path) -> list[int]:
     return [path.stat().st_mode & 0o777 for path in paths]
 
 
+def test_failures_beyond_a_frame_are_split(worker: Open) -> None:
+    with worker("@p.step\nasync def a(item, task): raise ValueError('x' * 9000)") as process:
+        process.start()
+        process.tasks(*[row(number, "a") for number in range(1, 2001)])
+        failures = [process.result(number)[7] for number in range(1, 2001)]
+        assert {len(failure["message"]) for failure in failures} == {2000}
+
+
 def test_artefacts_appear_on_success_and_only_then(worker: Open, tmp_path: Path) -> None:
     text = """
         @p.step

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 DEADLINE = 30.0
+MAX_FRAME = 16 * 1024 * 1024
 SEPARATOR = "\x1e"
 
 Frame = dict[str, Any]  # Any: a JSON object
@@ -85,6 +86,7 @@ class Worker:
         """The next frame, which must be of this kind if one is named; see `in_rows`."""
         line = self._file.readline()
         assert line, f"the worker closed its socket: {self.log()}"
+        assert len(line) <= MAX_FRAME
         document, *texts = line.decode().removesuffix("\n").split(SEPARATOR)
         frame = in_rows(json.loads(document), texts)
         assert not kind or frame["type"] == kind, frame
