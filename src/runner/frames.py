@@ -40,7 +40,8 @@ _KINDS = {
 #: Of an error: what is longer is cut. Characters.
 _MAX_NAME, _MAX_MESSAGE, _MAX_TRACEBACK = 100, 2000, 8000
 _MAX_TIME = int(LAST_TIME) * MICROSECONDS
-_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+#: In ASCII: parameters are JSON that may hold lone surrogates, which cannot be written otherwise.
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _ENCODE_TASKS = msgspec.json.Encoder().encode
 #: In JSON such a character may only stand between values, where another white space does as well.
 _IN_ONE_PIECE = str.maketrans({"\n": " ", SEPARATOR: " "})

@@ -220,3 +220,8 @@ def test_a_payload_that_would_break_its_line_stays_one_text() -> None:
     document, *texts = line.decode().removesuffix("\n").split(frames.SEPARATOR)
     assert json.loads(document)["ids"] == [1, 2]
     assert [json.loads(text) for text in texts] == [{"n": 1}, 2]
+
+
+def test_a_parameter_that_is_not_valid_unicode_reaches_the_worker() -> None:
+    start = {"parameters": json.loads('{"name": "\\ud800"}')}
+    assert json.loads(frames.encode(start)) == start
