@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from milepost.common.filter import FilterSubject, Node
 from milepost.core import progress
@@ -24,6 +24,8 @@ from milepost.daemon.store import filters, queue, runs
 from milepost.daemon.store.filters import Clause
 from milepost.daemon.vigil import Vigil
 from milepost.v1 import job_pb2 as pb
+
+T = TypeVar("T")
 
 #: Jobs whose drafts are kept.
 KEPT_DRAFTS = 1000
@@ -47,6 +49,16 @@ class Surroundings:
     key_holders: Mapping[str, str]
     earlier_runs: Mapping[str, Sequence[Span]] = field(default_factory=dict)
     pause_file: str | None = None
+
+    def of(self, job_id: str) -> "Surroundings":
+        """Those of this job alone."""
+        return Surroundings(
+            _only(job_id, self.places),
+            _only(job_id, self.run_starts),
+            _only(job_id, self.key_holders),
+            _only(job_id, self.earlier_runs),
+            self.pause_file,
+        )
 
     def circumstances(self, job_id: str) -> Circumstances:
         return Circumstances(self.key_holders.get(job_id), self.pause_file)
@@ -177,6 +189,10 @@ class Snapshots:
             if len(self._drafts) > KEPT_DRAFTS:
                 self._drafts.popitem(last=False)
         return draft
+
+
+def _only(job_id: str, values: Mapping[str, T]) -> Mapping[str, T]:
+    return {job_id: values[job_id]} if job_id in values else {}
 
 
 def _run_spans(job: Job, since: float | None, earlier: Sequence[Span], now: float) -> list[Span]:

@@ -20,6 +20,11 @@ class Known(NamedTuple):
     job: Job
     around: Surroundings
 
+    @staticmethod
+    def read(job: Job, around: Surroundings) -> "Known":
+        """Without what the same read found of others: the whole queue would be kept for as long as this one runs."""
+        return Known(job, around.of(job.id))
+
 
 class Standing:
     def __init__(self) -> None:

@@ -161,7 +161,7 @@ class Hub:
         def read(db: sqlite3.Connection) -> dict[str, Known]:
             found = jobs.by_ids(db, job_ids)
             around = self._snapshots.surroundings(db, found)
-            return {job.id: Known(job, around) for job in found}
+            return {job.id: Known.read(job, around) for job in found}
 
         return await self._store.read(read)
 
@@ -176,7 +176,7 @@ class Hub:
         async with self._reading:
             found, around = await self._store.read(read)
             kept = {job.id: self._latest.get(job.id) for job in found}
-            stale = [Known(job, around) for job in found if not is_current(kept[job.id], job, around)]
+            stale = [Known.read(job, around) for job in found if not is_current(kept[job.id], job, around)]
             fresh = await self._encode(stale)
             self._latest.keep(fresh)
             updates = [fresh.get(job.id) or kept[job.id] for job in found]

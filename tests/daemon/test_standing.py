@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from milepost.core.model import Job, JobState, Report, ReportKind, TaskRef
+from milepost.core.progress import Span
 from milepost.daemon.records import Received, Told, record
 from milepost.daemon.snapshot import Surroundings
 from milepost.daemon.standing import Known, Standing
@@ -101,6 +102,13 @@ async def test_several_commits_of_which_some_are_known_already(stand: Stand) -> 
     assert stand.heard is not None
     assert len(stand.heard) == 3
     assert stand.after() == await stand.read()
+
+
+def test_of_others_nothing_is_kept() -> None:
+    places, run_starts = {f"j-{number}": number for number in range(1, 9)}, {"j-3": 1.0, "j-9": 2.0}
+    around = Surroundings(places, run_starts, {"j-4": "j-5"}, {"j-3": [Span(0.0, 1.0)], "j-9": []}, "/pause")
+    kept = Known.read(make.job("j-3", DEFINITION), around).around
+    assert kept == Surroundings({"j-3": 3}, {"j-3": 1.0}, {}, {"j-3": [Span(0.0, 1.0)]}, "/pause")
 
 
 async def test_a_gap_is_read(stand: Stand) -> None:
