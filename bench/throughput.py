@@ -31,7 +31,6 @@ async def one_step(effort: Effort) -> list[Row]:
     )
     together, behind = "one async step, items enumerated meanwhile", "one async step, all items there"
     return [
-        _row(together, rates["with enumeration"], rates["bare path"], "bare path", at_least(25_000, "ours")),
         _row(together, rates["with enumeration"], rates["bare path"], "bare path", at_least(0.5)),
         _row(behind, rates["behind enumeration"], rates["bare path"], "bare path", at_least(0.5)),
         *_against_dbos(together, rates["with enumeration"], rates),

@@ -100,9 +100,9 @@ class _Contestant:
     def cost_of_changes(self) -> float:
         return statistics.median(self.costs[0])
 
-    def delay(self, share: float) -> float:
-        """Milliseconds that this share of the delays does not exceed, of WATCHERS."""
-        delays = sorted(self.delays[WATCHERS])
+    def delay(self, number: int, share: float) -> float:
+        """Milliseconds that this share of the delays does not exceed."""
+        delays = sorted(self.delays[number])
         return delays[int(len(delays) * share)] * 1e3
 
 
@@ -110,9 +110,14 @@ def _rows(ours: _Contestant, floor: _Contestant) -> list[Row]:
     what = f"{CHANGES:,} changes/s in {JOBS} jobs"
     many, one, none = f"{what}, {WATCHERS} watchers", f"{what}, 1 watcher", f"{what}, no watcher"
     bare, core = "bare grpc.aio watch", "% of a core"
+
+    def delays(number: int, share: float) -> tuple[float, float]:
+        return ours.delay(number, share), floor.delay(number, share)
+
     return [
-        Row(f"{many}: change to client, median", "ms", ours.delay(0.5), floor.delay(0.5), bare, at_most(20, "ours")),
-        Row(f"{many}: change to client, 99 %", "ms", ours.delay(0.99), floor.delay(0.99), bare),
+        Row(f"{many}: change to client, median", "ms", *delays(WATCHERS, 0.5), bare, at_most(3)),
+        Row(f"{many}: change to client, 99 %", "ms", *delays(WATCHERS, 0.99), bare),
+        Row(f"{one}: change to client, median", "ms", *delays(1, 0.5), bare, at_most(20, "ours")),
         Row(f"{many}: cost", core, ours.cost(WATCHERS), floor.cost(WATCHERS), bare, at_most(50, "ours")),
         Row(f"{one}: cost", core, ours.cost(1), floor.cost(1), bare),
         Row(f"{none}: cost of the changes", core, ours.cost_of_changes, floor.cost_of_changes, bare),
