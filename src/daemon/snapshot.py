@@ -139,6 +139,10 @@ class Snapshots:
             documents.append(self._build_or_tell(job, around))
         return documents
 
+    def forget(self, job_id: str) -> None:
+        """What is kept while the job runs: it may have ended, and nobody asked for its document since."""
+        self._drafts.pop(job_id, None)
+
     def _build_or_tell(self, job: Job, around: Surroundings) -> Document | None:
         try:
             document = self.document(job, around)

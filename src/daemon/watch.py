@@ -113,6 +113,7 @@ class Hub:
             for job_id in heard:
                 self._latest.forget(job_id)
                 self._standing.forget(job_id)
+                self._snapshots.forget(job_id)
             return
         updates: dict[str, Update | None] = {}
         for chunk in _chunks(sorted(heard)):

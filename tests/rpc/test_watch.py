@@ -1,6 +1,7 @@
 """A watcher learns the current state of each job, without a gap, however slow it is or how often it reconnects."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Job, JobState
-from milepost.daemon.live import Live
+from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import jobs
 from milepost.daemon.store.group_commit import Transaction
 from milepost.v1 import job_pb2
@@ -329,6 +330,23 @@ async def test_a_watcher_that_goes_away_leaves_nothing_behind(daemon: InProcessD
         return daemon.hub.watchers == 0
 
     await wait_until(gone, "nobody watches any more", DEADLINE)
+
+
+async def test_a_job_that_ends_while_nobody_watches_leaves_nothing_behind(daemon: InProcessDaemon) -> None:
+    await daemon.insert("j-aaaaaaaa", state=JobState.RUNNING, queue_time=None)
+    task = RunningTask(1, 1, "a", 1, factories.NOW)
+    daemon.live["j-aaaaaaaa"] = Live(in_flight={1: 1}, tasks=(task,))
+    held = weakref.ref(task)
+    assert (await daemon.job("j-aaaaaaaa")).in_flight[0].item_key == "a"
+    daemon.live.clear()
+    del task
+    assert held() is not None
+    await _change(daemon, "j-aaaaaaaa", state=JobState.COMPLETED, end_time=factories.NOW)
+
+    async def is_forgotten() -> bool:
+        return held() is None
+
+    await wait_until(is_forgotten, "nothing is held of what it had in flight", DEADLINE)
 
 
 async def _sql(daemon: InProcessDaemon, *statements: str) -> None:
