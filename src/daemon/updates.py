@@ -34,6 +34,18 @@ class Update(NamedTuple):
     circumstances: Circumstances
     encoded: bytes
 
+    @staticmethod
+    def of(document: Document) -> "Update":
+        """As of now."""
+        return Update(
+            document.job.revision,
+            time.time(),
+            document.subject(),
+            document.place,
+            document.circumstances,
+            _response_with(document.encoded),
+        )
+
     @property
     def job_id(self) -> str:
         return self.subject.id
@@ -41,17 +53,6 @@ class Update(NamedTuple):
     @property
     def is_queued(self) -> bool:
         return self.subject.state is JobState.QUEUED
-
-
-def update(document: Document) -> Update:
-    return Update(
-        document.job.revision,
-        time.time(),
-        document.subject(),
-        document.place,
-        document.circumstances,
-        _response_with(document.encoded),
-    )
 
 
 def _response_with(job: bytes) -> bytes:
@@ -67,17 +68,17 @@ def _response_with(job: bytes) -> bytes:
     return bytes(prefix) + job
 
 
-def is_current(known: Update | None, job: Job, around: Surroundings) -> bool:
+def is_current(update: Update | None, job: Job, around: Surroundings) -> bool:
     """How long a running job has been running changes without a commit of it, as does what other jobs do to it."""
-    if known is None or known.revision != job.revision:
+    if update is None or update.revision != job.revision:
         return False
-    if not tells(known, around.places.get(job.id, 0)) or known.circumstances != around.circumstances(job.id):
+    if not tells(update, around.places.get(job.id, 0)) or update.circumstances != around.circumstances(job.id):
         return False
-    return job.state not in ACTIVE_STATES or time.time() - known.time < REUSE
+    return job.state not in ACTIVE_STATES or time.time() - update.time < REUSE
 
 
-def tells(known: Update | None, place: int) -> bool:
-    return known is not None and known.place == place
+def tells(update: Update | None, place: int) -> bool:
+    return update is not None and update.place == place
 
 
 class Cache:
@@ -95,10 +96,10 @@ class Cache:
         return self._updates.get(job_id)
 
     def keep(self, updates: Mapping[str, Update | None] | Mapping[str, Update]) -> None:
-        for job_id, new in updates.items():
+        for job_id, update in updates.items():
             self.forget(job_id)
-            self._updates[job_id] = new
-            self._bytes += _size(new)
+            self._updates[job_id] = update
+            self._bytes += _size(update)
         while self._bytes > CACHE_BYTES:
             _, oldest = self._updates.popitem(last=False)
             self._bytes -= _size(oldest)
@@ -108,5 +109,5 @@ class Cache:
             self._bytes -= _size(self._updates.pop(job_id))
 
 
-def _size(known: Update | None) -> int:
-    return 500 + (len(known.encoded) if known is not None else 0)
+def _size(update: Update | None) -> int:
+    return 500 + (len(update.encoded) if update is not None else 0)

@@ -27,7 +27,7 @@ from milepost.daemon.store.filters import Clause
 from milepost.daemon.store.group_commit import Commit
 from milepost.daemon.store.store import Store
 from milepost.daemon.subscription import Subscription, live_messages, messages
-from milepost.daemon.updates import Cache, Update, is_current, tells, update
+from milepost.daemon.updates import Cache, Update, is_current, tells
 from milepost.v1 import job_service_pb2 as pb
 
 #: Seconds between two frames at least; the first change after a quiet time is sent at once.
@@ -131,7 +131,7 @@ class Hub:
         The updates were read before the places are, so they may be older.
         """
         before = self._places
-        if not any(job_id in before or (known and known.is_queued) for job_id, known in updates.items()):
+        if not any(job_id in before or (update and update.is_queued) for job_id, update in updates.items()):
             return set()
         async with self._reading:
             self._places = await self._store.read(queue.places)
@@ -151,7 +151,7 @@ class Hub:
             read = await self._read(unknown) if unknown else {}
             for job_id in unknown:
                 self._standing.forget(job_id)
-            updates: dict[str, Update | None] = dict.fromkeys(unknown - read.keys())
+            updates: dict[str, Update | None] = dict.fromkeys(set(unknown) - read.keys())
             updates |= await self._encode([*known.values(), *read.values()])
             self._latest.keep(updates)
             return updates
@@ -181,14 +181,14 @@ class Hub:
             fresh = await self._encode(stale)
             self._latest.keep(fresh)
             updates = [fresh.get(job.id) or kept[job.id] for job in found]
-            return found, [known for known in updates if known is not None]
+            return found, [update for update in updates if update is not None]
 
     async def _encode(self, found: Sequence[Known]) -> dict[str, Update]:
         """Without those that cannot be built."""
         for known in found:
             self._standing.keep(known)
         documents = await self._snapshots.build(found)
-        return {document.job.id: update(document) for document in documents if document is not None}
+        return {document.job.id: Update.of(document) for document in documents if document is not None}
 
     # --- watching ---
 
