@@ -6,7 +6,8 @@ holds ids, not messages: a client that reads slowly gets the newest state of eac
 costs is bounded by the number of jobs.
 
 A watch token is `<store id>:<revision>`: all that was committed up to this revision has been sent. Reading and encoding
-is done by one at a time, in order, so no one is ever sent an older state after a newer one.
+is done by one at a time, in order, and a watch begins between two frames, so no one is ever sent an older state after a
+newer one.
 """
 
 import asyncio
@@ -58,6 +59,7 @@ class Hub:
         self._revision = store.revision
         self._wake = asyncio.Event()
         self._closed = False
+        self._framing = asyncio.Lock()
         self._reading = asyncio.Lock()
         self._standing = Standing()
         self._latest = Cache()
@@ -71,12 +73,11 @@ class Hub:
             await self._wake.wait()
             self._wake.clear()
             begun = clock()
-            heard, self._heard = self._heard, {}
             try:
-                await self._frame(heard)
+                async with self._framing:
+                    await self._frame()
             except Exception:
-                logger.exception("changes of %d jobs could not be told, which is tried again", len(heard))
-                self._heard |= dict.fromkeys(heard)
+                logger.exception("changes of %d jobs could not be told, which is tried again", len(self._heard))
                 self._wake.set()
                 await asyncio.sleep(FAILED_FRAME)
             await asyncio.sleep(0)  # those who are ready take it now
@@ -107,8 +108,16 @@ class Hub:
         self._revision = commit.revision
         self._wake.set()
 
-    async def _frame(self, heard: Heard) -> None:
-        revision = self._revision
+    async def _frame(self) -> None:
+        """Tells what was heard since the last one. What could not be told is read when it is tried again."""
+        heard, self._heard = self._heard, {}
+        try:
+            await self._tell(heard, self._revision)
+        except Exception:
+            self._heard |= dict.fromkeys(heard)
+            raise
+
+    async def _tell(self, heard: Heard, revision: int) -> None:
         if not self._subscriptions:
             for job_id in heard:
                 self._latest.forget(job_id)
@@ -199,8 +208,9 @@ class Hub:
         """
         node = parse(filter_text)
         since = self._since(token)
-        subscription = Subscription(node, resumed=since > 0, covered=self._store.revision)
-        self._subscriptions.append(subscription)
+        async with self._framing:  # what a frame tells that has begun may be older than the token
+            subscription = Subscription(node, resumed=since > 0, covered=self._store.revision)
+            self._subscriptions.append(subscription)
         try:
             if len(self._subscriptions) == 1:
                 # Frames keep it up to date from here on, as long as someone watches.

@@ -3,7 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -139,6 +139,28 @@ async def test_the_list_gives_a_token_to_watch_from(daemon: InProcessDaemon) -> 
     await daemon.insert("j-aaaaaaa3")
     async with _watching(daemon, listed.watch_token) as watcher:
         assert "j-aaaaaaa3" in (await watcher.catch_up()).jobs
+
+
+async def test_who_begins_to_watch_while_others_are_being_told_is_told_nothing_older_than_the_token(
+    daemon: InProcessDaemon,
+) -> None:
+    ids = [f"j-aaaaa{number}" for number in range(100, 350)]
+    for job_id in ids:
+        await daemon.insert(job_id, state=JobState.PAUSED, queue_time=None)
+    async with _watching(daemon) as others:
+        await others.catch_up()
+        for priority in range(1, 6):
+            for job_id in ids:
+                daemon.hub.changed(job_id)
+            await asyncio.sleep(0)  # their frame begins
+            await _change(daemon, ids[0], priority=priority)
+            async with aclosing(daemon.hub.watch(daemon.hub.token(daemon.store.revision), "")) as messages:
+                async for message in messages:
+                    told = [job.priority for job in pb.WatchJobsResponse.FromString(message).jobs if job.id == ids[0]]
+                    if told:
+                        break
+            assert told == [priority]
+            await others.read_until_priority(ids[0], priority)
 
 
 @pytest.mark.parametrize("token", ["0123:5", "{id}:999999"])
