@@ -110,11 +110,12 @@ class Hub:
 
     async def _frame(self) -> None:
         """Tells what was heard since the last one. What could not be told is read when it is tried again."""
-        heard, self._heard = self._heard, {}
+        places, heard, self._heard = self._places, self._heard, {}
         try:
             await self._tell(heard, self._revision)
         except Exception:
             self._heard |= dict.fromkeys(heard)
+            self._places = places
             raise
 
     async def _tell(self, heard: Heard, revision: int) -> None:

@@ -1,8 +1,9 @@
 """A watcher learns the current state of each job, without a gap, however slow it is or how often it reconnects."""
 
 import asyncio
+import sqlite3
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Job, JobState
+from milepost.daemon import watch
 from milepost.daemon.live import Live, RunningTask
 from milepost.daemon.store import jobs
 from milepost.daemon.store.group_commit import Transaction
@@ -409,3 +411,26 @@ async def test_a_frame_that_fails_is_told_later(daemon: InProcessDaemon, caplog:
         await wait_until(is_logged, "the failed frame is logged")
         await _sql(daemon, change, "ALTER TABLE away RENAME TO job_label")
         await watcher.read_until_priority("j-aaaaaaaa", 2)
+
+
+async def test_places_are_told_though_the_frame_that_found_them_failed(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = "j-aaaaaaa2", "j-aaaaaaa3"
+    for place, job_id in enumerate((first, second)):
+        await daemon.insert(job_id, queue_time=1000.0 + place)
+    read = jobs.by_ids
+
+    def fail_once(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[Job]:
+        if second in job_ids:
+            monkeypatch.setattr(jobs, "by_ids", read)
+            raise OSError("the disk is slow to come back")
+        return read(db, job_ids)
+
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        monkeypatch.setattr(jobs, "by_ids", fail_once)
+        monkeypatch.setattr(watch, "FAILED_FRAME", 0.05)
+        await _change(daemon, first, state=JobState.RUNNING, queue_time=None)
+        while watcher.jobs[second].queue_position != 1:
+            await watcher.read()
