@@ -1,7 +1,7 @@
 """What commits say of running jobs makes of them what the store has, and nothing that never was."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +32,14 @@ class Stand:
         self.heard: list[Advance] | None = []
         self.standing = Standing()
         self.standing.keep(Known(job, AROUND))
+        self._heard_revision = store.revision
+        self._has_heard = asyncio.Event()
         store.listen(self._hear)
 
     def _hear(self, commit: Commit) -> None:
         assert self.job.id in commit.job_ids
+        self._heard_revision = commit.revision
+        self._has_heard.set()
         advance = commit.advances.get(self.job.id)
         if advance is None:
             self.heard = None
@@ -43,8 +47,14 @@ class Stand:
             self.heard.append(advance)
 
     async def tell(self, *told: Report, run: int = 1) -> None:
-        await self.store.write_together(record, self._told(told, run))
-        await asyncio.sleep(0)
+        await self._write(self.store.write_together(record, self._told(told, run)))
+
+    async def _write(self, *writes: Awaitable[object]) -> None:
+        """Until what they committed was heard of, which comes after their answers."""
+        await asyncio.gather(*writes)
+        while self._heard_revision < self.store.revision:
+            self._has_heard.clear()
+            await self._has_heard.wait()
 
     def _told(self, told: Sequence[Report], run: int = 1) -> Told:
         return Told(Source(self.job.id, self.job.sequence, run, DEFINITION), [Received((), tuple(told), (), ())])
@@ -57,8 +67,7 @@ class Stand:
 
         recording = self.store.write_together(record, self._told(told))
         saving = self.store.write(save)
-        await asyncio.gather(*((saving, recording) if change == "before" else (recording, saving)))
-        await asyncio.sleep(0)
+        await self._write(*((saving, recording) if change == "before" else (recording, saving)))
 
     async def read(self) -> Job:
         return await self.store.read(lambda db: jobs.get(db, self.job.id))

@@ -1,4 +1,4 @@
-"""Tasks that completed alike become records and their items move on, by two statements for all of them, of any jobs.
+"""Tasks that completed alike become records and their items move on: many at a time, of one job or of several.
 
 A record is made only while the item still stands at its step with its epoch. That shows when it is done: where not all
 of them count, what was written is undone, and done again for those that do.
