@@ -149,14 +149,40 @@ class TestWrite:
     async def test_the_wal_is_moved_into_the_database_and_begins_anew(self, store: Store) -> None:
         wal = store.path.with_name("store.db-wal")
 
-        def bulky(tx: Transaction) -> None:
-            value = "x" * (CHECKPOINT_SIZE // 4)
-            tx.execute("INSERT OR REPLACE INTO request VALUES ('r', 'rpc', 'h', CAST(? AS BLOB), 0)", (value,))
-
         for _ in range(12):
             await store.write(bulky)
         assert store.path.stat().st_size > CHECKPOINT_SIZE // 4
         assert wal.stat().st_size < 2 * CHECKPOINT_SIZE
+
+    async def test_it_begins_anew_though_reads_overlap_at_all_times(self, store: Store) -> None:
+        written, ended = 0, False
+        moved = threading.Condition()
+
+        def read(db: sqlite3.Connection) -> None:
+            db.execute("SELECT count(*) FROM request").fetchone()
+            with moved:
+                before = written
+                moved.wait_for(lambda: written > before + 1, 0.05)  # two commits later, if there are any
+
+        async def read_on() -> None:
+            while not ended:
+                await store.read(read)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(read_on())
+            for _ in range(30):
+                await store.write(bulky)
+                with moved:
+                    written += 1
+                    moved.notify_all()
+            ended = True
+        assert store.wal_size < 4 * CHECKPOINT_SIZE
+
+
+def bulky(tx: Transaction) -> None:
+    value = "x" * (CHECKPOINT_SIZE // 4)
+    tx.execute("INSERT OR REPLACE INTO request VALUES ('r', 'rpc', 'h', CAST(? AS BLOB), 0)", (value,))
 
 
 class TestFullOrFailingDisk:

@@ -5,8 +5,8 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -25,6 +25,8 @@ FILE_NAME = "store.db"
 READERS = 3
 #: Bytes of WAL after which the writer checkpoints.
 CHECKPOINT_SIZE = 16 * 1024 * 1024
+#: Seconds that a checkpoint waits at most until all reads have ended, which it seldom does.
+_READS_END = 1.0
 
 _QUERIES = load("store")
 _LOG = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ class Store:
         self._writer = writer
         self._readers: list[StoreConnection] = []
         self._idle_readers: asyncio.LifoQueue[StoreConnection] = asyncio.LifoQueue()
+        self._reads_may_begin = asyncio.Event()
+        self._reads_may_begin.set()
         self._queue: list[Write[Any]] = []
         self._wake = asyncio.Event()
         self._closing = False
@@ -142,6 +146,7 @@ class Store:
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Runs the function on a reader, in one snapshot that holds every commit answered so far."""
         self._refuse_when_closing()
+        await self._reads_may_begin.wait()
         reader = await self._idle_readers.get()
         try:
             return await reader.run(lambda connection: _run_in_snapshot(connection, function))
@@ -209,11 +214,31 @@ class Store:
                 self._wal_size_checkpointed = 0  # it has begun anew
             if size - self._wal_size_checkpointed >= CHECKPOINT_SIZE:
                 self._wal_size_checkpointed = size
-                await self._writer.run(checkpoint)
+                async with self._no_readers() if size >= 2 * CHECKPOINT_SIZE else nullcontext():
+                    await self._writer.run(checkpoint)
         except (OSError, sqlite3.Error) as error:
             # Nothing is lost: the WAL grows until a later checkpoint succeeds.
             _LOG.error("the WAL of %s could not be moved into the database: %s", self.path, error)
             self._fail_if_final(error)
+
+    @asynccontextmanager
+    async def _no_readers(self) -> AsyncIterator[None]:
+        """Once the reads under way have ended; others wait.
+
+        Where reads overlap at all times, one of them always needs the WAL, which could then never begin anew.
+        """
+        taken: list[StoreConnection] = []
+        self._reads_may_begin.clear()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_READS_END):
+                    while len(taken) < len(self._readers):
+                        taken.append(await self._idle_readers.get())
+            yield
+        finally:
+            for reader in taken:
+                self._idle_readers.put_nowait(reader)
+            self._reads_may_begin.set()
 
     def _fail_if_final(self, error: BaseException) -> None:
         """After a failed sync the kernel may call lost pages clean: only what is read from the disk again counts."""
