@@ -15,7 +15,7 @@ from milepost.cli.follow import exit_of, wait_settled
 from milepost.cli.parser import Verbs, add_jobs
 from milepost.cli.targets import named_or_chosen
 from milepost.cli.text import state_cell
-from milepost.common.client import Client
+from milepost.common.client import COMMANDS_AT_A_TIME, Client
 from milepost.common.text import safe, safe_lines
 from milepost.common.words import counts_words
 from milepost.core.errors import MilepostError
@@ -29,9 +29,6 @@ from milepost.v1.job_service_pb2 import (
     ResumeJobRequest,
     RetryTasksRequest,
 )
-
-#: Calls at a time: a pause may take 2 s to answer.
-AT_A_TIME = 16
 
 
 class Answer(Protocol):
@@ -229,7 +226,7 @@ async def _confirmed(context: Context, client: Client, names: list[str], command
 
 async def _send(client: Client, names: list[str], command: Command) -> list[Told]:
     """The same order as the names; a refusal of one does not keep the others."""
-    slots = asyncio.Semaphore(AT_A_TIME)
+    slots = asyncio.Semaphore(COMMANDS_AT_A_TIME)
 
     async def send(name: str) -> Told:
         async with slots:

@@ -29,6 +29,8 @@ MAX_MESSAGE = 16 * 1024 * 1024
 DEADLINE = 60.0
 #: How long a call waits for a daemon that went away before it says so.
 AWAY = 5.0
+#: Commands of one person on their way at a time. Most of what they may wait for is others: a runner's answer, for 2 s.
+COMMANDS_AT_A_TIME = 250
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # Failed subchannels are shared otherwise: a new channel would inherit the backoff of an old one.

@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from milepost.core.errors import MilepostError
 from milepost.core.model import JobState
+from milepost.daemon.rpc import job_service
 from milepost.tui.actions import Asks, Tone, offer_of
 from milepost.tui.requests import Order, request_for
 from milepost.tui.screens.dialogs import ChoiceDialog, ConfirmDialog
@@ -234,6 +235,21 @@ async def test_what_the_daemon_refuses_of_many_is_told_once(daemon: InProcessDae
         assert not_done.startswith("Not done 5 jobs: ")
         assert "PAUSE" in not_done
         assert await resumed(daemon, able) == []
+
+
+async def test_no_job_waits_for_the_runner_of_another(
+    daemon: InProcessDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_service, "HOLDING_TIMEOUT", 600.0)  # whoever waits for an answer waits for all of the test
+    for number in range(100):
+        await daemon.insert(f"j-{number:08}", **values_in(JobState.RUNNING))
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await ui.press("a", "p")
+        await ui.dialog(ConfirmDialog)
+        await ui.press(*"100", "enter")
+        await ui.until(
+            lambda: all(row.state is JobState.PAUSING for row in ui.app.store.rows.values()), "all are told to pause"
+        )
 
 
 # --- commands of a newer daemon ---

@@ -39,8 +39,6 @@ NOT_LIVE = "Not connected: commands are off until the daemon answers."
 STICKY = 86_400.0
 #: Reasons why commands were not done that are told together.
 CAUSES = 3
-#: Commands on their way at a time: a pause may take 2 s to answer.
-AT_A_TIME = 16
 
 
 class CommandScreen(Screen[None]):
@@ -258,7 +256,9 @@ class CommandScreen(Screen[None]):
         return replace(planned, job_ids=tuple(job_id for job_id in planned.job_ids if job_id not in changed))
 
     async def _send_many(self, planned: Plan) -> None:
-        slots = asyncio.Semaphore(AT_A_TIME)
+        from milepost.common.client import COMMANDS_AT_A_TIME  # loaded with the connection
+
+        slots = asyncio.Semaphore(COMMANDS_AT_A_TIME)
         errors: list[tuple[str, MilepostError]] = []
 
         async def one(job_id: str) -> None:
