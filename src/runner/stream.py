@@ -32,11 +32,15 @@ class Stream:
         self._inspections: deque[pb.Inspection] = deque()
         self._is_resting = False
         self._is_ending = False
-        self._has_ended = asyncio.Event()
+        self._detached = asyncio.Event()
+        self._detached.set()
         self.outbox = Outbox(self._wake_for_batch)
         self.gathers = Gathers(self._wake.set)
-        self.is_attached = False
         self.is_heartbeat_due = False
+
+    @property
+    def is_attached(self) -> bool:
+        return not self._detached.is_set()
 
     async def stay_attached(
         self,
@@ -51,17 +55,16 @@ class Stream:
         while True:
             attachment = await self._link.attach(hello)
             begun = clock()
-            self.is_attached = True
+            self._detached.clear()
             try:
                 self.outbox.send_again()
                 self.gathers.send_again()
                 on_welcome(attachment.welcome)
                 await self._converse(attachment, on_response)
             finally:
-                self.is_attached = False
+                self._detached.set()
                 attachment.close()
             if self._is_ending:
-                self._has_ended.set()
                 return
             on_lost()
             short_lived = short_lived + 1 if clock() - begun < _SHORT_LIVED else 0
@@ -69,12 +72,11 @@ class Stream:
                 await asyncio.sleep(_pause(short_lived))
 
     async def end(self, timeout: float) -> None:
-        """Once everything is sent: returns when the daemon has heard it, or after so many seconds."""
+        """Once everything is sent: returns when the daemon has heard it, or refused it, or after so many seconds."""
         self._is_ending = True
         self._wake.set()
-        if self.is_attached:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._has_ended.wait(), timeout)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._detached.wait(), timeout)
 
     def beat(self) -> None:
         self.is_heartbeat_due = True
