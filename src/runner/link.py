@@ -150,5 +150,6 @@ def _check(welcome: pb.Welcome) -> None:
 
 
 def _judged(code: grpc.StatusCode, details: str | None) -> LinkLost | Refused:
+    """A refusal that crosses a write may come as INTERNAL (grpc/grpc#36066): then the next hello is refused."""
     text = f"{code.name}: {details}"
     return Refused(text) if code in _REFUSALS else LinkLost(text)
