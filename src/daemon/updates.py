@@ -24,7 +24,8 @@ class Update(NamedTuple):
     """A job as watchers get it, as of `time` (Unix seconds).
 
     `place`: in the queue. `circumstances`: on which its actions depend. `encoded`: a WatchJobsResponse with this job
-    only; such messages are put together by joining their bytes.
+    only, and a ListJobsResponse as well, which has its jobs in the same field; such messages are put together by
+    joining their bytes.
     """
 
     revision: int
@@ -56,7 +57,7 @@ class Update(NamedTuple):
 
 
 def _response_with(job: bytes) -> bytes:
-    """A WatchJobsResponse with this encoded job: its field's tag, the job's length, the job.
+    """A response with this encoded job: the tag of its field, the length of the job, the job.
 
     https://protobuf.dev/programming-guides/encoding/
     """

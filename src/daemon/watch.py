@@ -14,8 +14,9 @@ import asyncio
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from milepost.common.filter import EVERYTHING, Node, parse
 from milepost.core.errors import Code, MilepostError
@@ -176,22 +177,25 @@ class Hub:
 
         return await self._store.read(read)
 
-    async def _page(self, node: Node | None, revision: int, after_sequence: int) -> tuple[list[Job], list[Update]]:
-        """The next jobs in order of (revision, sequence), as rows and encoded."""
+    async def find(self, select: Callable[[sqlite3.Connection], list[Job]]) -> tuple[list[Job], list[Update | None]]:
+        """The jobs that are selected, as rows and encoded; None for one that cannot be built."""
 
         def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
-            clause = self._snapshots.clause(node) if node is not None else Clause("")
-            found = jobs.changed_since(db, revision, CHUNK, clause.sql, clause.arguments, after_sequence)
+            found = select(db)
             return found, self._snapshots.surroundings(db, found)
 
         async with self._reading:
             found, around = await self._store.read(read)
             kept = {job.id: self._latest.get(job.id) for job in found}
-            stale = [Known.read(job, around) for job in found if not is_current(kept[job.id], job, around)]
-            fresh = await self._encode(stale)
+            stale = {
+                job.id: Known.read(job, around) for job in found if not self._is_current(kept[job.id], job, around)
+            }
+            fresh = await self._encode(list(stale.values()))
             self._latest.keep(fresh)
-            updates = [fresh.get(job.id) or kept[job.id] for job in found]
-            return found, [update for update in updates if update is not None]
+            return found, [fresh.get(job.id) if job.id in stale else kept[job.id] for job in found]
+
+    def _is_current(self, update: Update | None, job: Job, around: Surroundings) -> bool:
+        return job.id not in self._heard and is_current(update, job, around)
 
     async def _encode(self, found: Sequence[Known]) -> dict[str, Update]:
         """Without those that cannot be built."""
@@ -254,13 +258,18 @@ class Hub:
         node = None if subscription.resumed else subscription.filter
         revision, sequence = since, 1 << 62
         while not self._closed:
-            found, updates = await self._page(node, revision, sequence)
-            for message in messages(subscription, updates):
+            found, updates = await self.find(partial(self._changed, node, revision, sequence))
+            for message in messages(subscription, (update for update in updates if update is not None)):
                 yield message
             if len(found) < CHUNK or found[-1].revision > target:
                 break
             revision, sequence = found[-1].revision, found[-1].sequence
         yield pb.WatchJobsResponse(watch_token=self.token(target), caught_up=True).SerializeToString()
+
+    def _changed(self, node: Node | None, revision: int, after_sequence: int, db: sqlite3.Connection) -> list[Job]:
+        """The next jobs in order of (revision, sequence)."""
+        clause = self._snapshots.clause(node) if node is not None else Clause("")
+        return jobs.changed_since(db, revision, CHUNK, clause.sql, clause.arguments, after_sequence)
 
     async def _follow(self, subscription: Subscription) -> AsyncIterator[bytes]:
         while not self._closed:

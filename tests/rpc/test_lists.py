@@ -7,6 +7,7 @@ import pytest
 
 from milepost.core.errors import Code
 from milepost.core.model import Job, JobState, ReportKind
+from milepost.daemon.live import Live
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
@@ -55,6 +56,27 @@ async def test_a_job_that_cannot_be_shown_keeps_no_other_from_being_listed(
         assert (await _all_pages(daemon, page_size=size))[0] == ["j-aaaaaaa6", "j-aaaaaaa5", "j-aaaaaaa3"]
     logged = [record.args for record in caplog.records if record.levelname == "ERROR"]
     assert sorted(map(str, logged)) == [f"('{job_id}',)" for job_id in (ids[0], ids[2], ids[5])]
+
+
+async def test_what_was_listed_before_is_listed_as_it_is_now(daemon: InProcessDaemon) -> None:
+    async def listed() -> dict[str, job_pb2.Job]:
+        answer = await daemon.client.call(daemon.client.jobs.ListJobs, pb.ListJobsRequest())
+        return {job.id: job for job in answer.jobs}
+
+    first, second = [(await daemon.insert(f"j-aaaaaaa{digit}", queue_time=float(digit))).id for digit in "23"]
+    job = await daemon.insert("j-aaaaaaa4", state=JobState.RUNNING, queue_time=None)
+    runs = job.id
+    await daemon.add_items(job, ["a", "b", "c"])
+    before = await listed()
+    assert [before[job].queue_position for job in (first, second)] == [1, 2]
+    assert not before[runs].counts.in_flight
+    await daemon.client.call(daemon.client.jobs.PauseJob, pb.PauseJobRequest(job=first))
+    daemon.live[runs] = Live(in_flight={1: 3})
+    daemon.hub.changed(runs)
+    now = await listed()
+    assert now[first].state == job_pb2.JOB_STATE_PAUSED
+    assert now[second].queue_position == 1, "although nothing was written of it"
+    assert now[runs].counts.in_flight == 3
 
 
 @pytest.mark.parametrize(

@@ -79,32 +79,34 @@ class JobService(JobServiceServicer):
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         return pb.GetJobResponse(job=await self._document(checks.job_reference(request.job)))
 
+    # ListJobs and WatchJobs answer with encoded messages, so the server has them from `list_encoded`, `watch_encoded`.
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        raise NotImplementedError
+
+    def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.WatchJobsResponse]:
+        raise NotImplementedError
+
+    async def list_encoded(self, request: pb.ListJobsRequest, context: Context) -> bytes:
+        """ListJobs with the updates of watchers."""
         node = parse(request.filter)
         clause = self._parts.snapshots.clause(node)
         tokens = Tokens(self._store.id, "jobs", request.filter)
         # Before the first read: whoever watches from here is told again rather than not at all.
         watch_token = self._parts.hub.token(self._store.revision)
 
-        async def fetch(before: int | None, limit: int) -> list[tuple[int, job_pb2.Job | None]]:
-            def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
-                found = jobs.page(db, clause.sql, clause.arguments, before, limit)
-                return found, self._parts.snapshots.surroundings(db, found)
-
-            found, around = await self._store.read(read)
-            documents = await self._parts.snapshots.build((job, around) for job in found)
-            messages = [document.message() if document is not None else None for document in documents]
-            return [(job.sequence, message) for job, message in zip(found, messages, strict=True)]
+        async def fetch(before: int | None, limit: int) -> list[tuple[int, bytes | None]]:
+            found, updates = await self._parts.hub.find(
+                lambda db: jobs.page(db, clause.sql, clause.arguments, before, limit)
+            )
+            return [
+                (job.sequence, None if update is None else update.encoded)
+                for job, update in zip(found, updates, strict=True)
+            ]
 
         listed, last = await collect(fetch, tokens.position(request.page_token), page_size(request.page_size))
         total = await self._store.read(lambda db: jobs.count(db, clause.sql, clause.arguments))
-        return pb.ListJobsResponse(
-            jobs=listed, next_page_token=tokens.token(last), watch_token=watch_token, total_size=total
-        )
-
-    # WatchJobs answers with encoded messages, so the server has it from `watch_handler`.
-    def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.WatchJobsResponse]:
-        raise NotImplementedError
+        rest = pb.ListJobsResponse(next_page_token=tokens.token(last), watch_token=watch_token, total_size=total)
+        return b"".join([*listed, rest.SerializeToString()])
 
     async def watch_encoded(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[bytes]:
         """WatchJobs with each update encoded once for all watchers."""

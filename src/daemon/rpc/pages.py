@@ -17,7 +17,7 @@ MAX_PAGE_BYTES = 1024 * 1024
 _BATCH = 100
 _VERSION = "1"
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=Message | bytes)
 
 
 class Tokens:
@@ -67,7 +67,8 @@ async def collect(
 ) -> tuple[list[M], int | None]:
     """Up to `size` messages and MAX_PAGE_BYTES (but at least one), and the position of the last if there are more.
 
-    `fetch(after, limit)` gives (position, message) of the next rows; None stands for one that is left out.
+    `fetch(after, limit)` gives (position, message) of the next rows, each a message or encoded; None stands for one
+    that is left out.
     """
     collected: list[M] = []
     used = 0
@@ -78,7 +79,7 @@ async def collect(
             if message is None:
                 after = position
                 continue
-            used += message.ByteSize()
+            used += len(message) if isinstance(message, bytes) else message.ByteSize()
             if len(collected) == size or (collected and used > MAX_PAGE_BYTES):
                 return collected, after
             collected.append(message)

@@ -79,12 +79,18 @@ async def build_server(parts: Parts, socket: Path, settings: Sequence[DescribedS
     server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
     job_service = JobService(parts)
     add_JobServiceServicer_to_server(job_service, server)
+    # Their answers are encoded already.
+    listing: grpc.RpcMethodHandler[job_service_pb2.ListJobsRequest, bytes] = grpc.unary_unary_rpc_method_handler(
+        job_service.list_encoded,
+        request_deserializer=job_service_pb2.ListJobsRequest.FromString,
+        response_serializer=None,
+    )
     watch: grpc.RpcMethodHandler[job_service_pb2.WatchJobsRequest, bytes] = grpc.unary_stream_rpc_method_handler(
         job_service.watch_encoded,
         request_deserializer=job_service_pb2.WatchJobsRequest.FromString,
-        response_serializer=None,  # encoded already
+        response_serializer=None,
     )
-    server.add_registered_method_handlers(_JOB_SERVICE, {"WatchJobs": watch})
+    server.add_registered_method_handlers(_JOB_SERVICE, {"ListJobs": listing, "WatchJobs": watch})
     add_RunnerServiceServicer_to_server(RunnerService(parts.dispatch), server)
     daemon_service = DaemonService(parts, socket, settings, drain)
     add_DaemonServiceServicer_to_server(daemon_service, server)
