@@ -12,10 +12,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import JobState
+from milepost.daemon.rpc import server
 from milepost.daemon.rpc.pages import MAX_PAGE
 from milepost.v1 import daemon_service_pb2
 from milepost.v1 import job_service_pb2 as pb
-from tests.support.in_process import InProcessDaemon
+from tests.support.in_process import InProcessDaemon, in_process_daemon
 
 
 def _channel(daemon: InProcessDaemon) -> grpc.aio.Channel:
@@ -98,3 +99,16 @@ async def test_many_calls_at_a_time_are_all_answered(daemon: InProcessDaemon) ->
     await daemon.insert("j-aaaaaaa2")
     calls = [daemon.job("j-aaaaaaa2") for _ in range(MAX_PAGE + 500)]
     assert {job.id for job in await asyncio.gather(*calls)} == {"j-aaaaaaa2"}
+
+
+async def test_how_long_a_call_waits_for_its_turn_is_ours_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options that gRPC does not know are ignored, and after 30 s calls are cancelled: here after none."""
+    shorter = [(name, 0 if "unrequested_time" in name else value) for name, value in server._OPTIONS]
+    monkeypatch.setattr(server, "_OPTIONS", shorter)
+    async with in_process_daemon() as daemon:
+        job = await daemon.insert("j-aaaaaaa2")
+        with grpc.insecure_channel(f"unix:{daemon.folder / 'daemon.sock'}") as channel:
+            get_job = channel.unary_unary("/milepost.v1.JobService/GetJob", pb.GetJobRequest.SerializeToString)
+            calls = [get_job.future(pb.GetJobRequest(job=job.id)) for _ in range(50)]
+            codes = await asyncio.to_thread(lambda: [call.code() for call in calls])
+    assert grpc.StatusCode.CANCELLED in codes
