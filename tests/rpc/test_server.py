@@ -108,7 +108,9 @@ async def test_how_long_a_call_waits_for_its_turn_is_ours_to_say(monkeypatch: py
     async with in_process_daemon() as daemon:
         job = await daemon.insert("j-aaaaaaa2")
         with grpc.insecure_channel(f"unix:{daemon.folder / 'daemon.sock'}") as channel:
-            get_job = channel.unary_unary("/milepost.v1.JobService/GetJob", pb.GetJobRequest.SerializeToString)
+            get_job: grpc.UnaryUnaryMultiCallable[pb.GetJobRequest, bytes] = channel.unary_unary(
+                "/milepost.v1.JobService/GetJob", pb.GetJobRequest.SerializeToString
+            )
             calls = [get_job.future(pb.GetJobRequest(job=job.id)) for _ in range(50)]
             codes = await asyncio.to_thread(lambda: [call.code() for call in calls])
     assert grpc.StatusCode.CANCELLED in codes
