@@ -137,6 +137,7 @@ def test_what_keeps_to_the_limits_is_kept(label: str, result: str, children: lis
     [
         ("x" * 65, "", None, "label"),
         ("a\nb", "", None, "label"),
+        ("a\0b", "", None, "label"),
         ("", '"a\0b"', None, "NUL"),
         ("", "1" * (frames.MAX_JSON + 1), None, "65,536 bytes"),
         ("", '"' + "ä" * (frames.MAX_JSON // 2) + '"', None, "65,536 bytes"),

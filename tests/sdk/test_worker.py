@@ -3,9 +3,11 @@
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from milepost import labelled, skipped
 from tests.sdk.conftest import Open
 from tests.support.worker import DEADLINE, row
 
@@ -38,6 +40,13 @@ def test_kinds_of_result(worker: Open, step: str) -> None:
             "labelled": ["SUCCEEDED", "added", "7"],
         }
         process.end()
+
+
+@pytest.mark.parametrize("label", ["a\0b", "two\nlines", "x" * 65, 7])
+def test_what_is_not_a_label_is_refused_where_it_is_given(label: Any) -> None:
+    for give in (labelled, skipped):
+        with pytest.raises(ValueError, match="is not a label"):
+            give(label)
 
 
 def test_times_are_unix_microseconds_of_the_execution(worker: Open) -> None:
