@@ -1,5 +1,6 @@
 """How the connection stands, as screens show it."""
 
+import re
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -45,7 +46,18 @@ class Link:
 
 
 def version_warning(ours: str, daemons: str) -> str:
-    """Empty when both are of one version."""
+    """Which of the two is older, and what to type; empty when both are of one version."""
     if not daemons or ours == daemons:
         return ""
-    return f"The daemon is {safe(daemons)}, this screen {ours}: restart the older one."
+    theirs = safe(daemons)
+    if _release(daemons) < _release(ours):
+        return f" The daemon {theirs} is older than this screen {ours}: milepost daemon restart"
+    if _release(ours) < _release(daemons):
+        return f" This screen {ours} is older than the daemon {theirs}: q, then milepost tui"
+    return f" The daemon is {theirs}, this screen {ours}: milepost daemon restart"
+
+
+def _release(version: str) -> list[int]:
+    """Its numbers, without what stands behind them: 0.2.0 of 0.2.0rc1."""
+    found = re.match(r"[0-9]+(\.[0-9]+)*", version)
+    return [int(number) for number in found[0].split(".")] if found else []

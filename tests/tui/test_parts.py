@@ -6,7 +6,7 @@ import pytest
 
 from milepost.common.text import width as cells_of
 from milepost.tui.actions import Offered, offer_of
-from milepost.tui.link import Link, LinkState
+from milepost.tui.link import Link, LinkState, version_warning
 from milepost.tui.parts import Button, action_parts, header
 from milepost.tui.status import ASCII, UNICODE, Glyphs
 from milepost.tui.store import JobStore
@@ -48,3 +48,20 @@ def test_how_many_jobs_there_are(count: int, words: str) -> None:
     store.apply(pb.WatchJobsResponse(jobs=[job_pb2.Job(id=f"j-{number}") for number in range(count)]))
     _, right = header(Link(LinkState.LIVE, 0.0), store, [0.0], None, look_with(UNICODE), 80)
     assert words in "".join(part.text for part in right)
+
+
+@pytest.mark.parametrize(
+    ("ours", "daemons", "told"),
+    [
+        ("0.10.0", "0.9.12", "The daemon 0.9.12 is older than this screen 0.10.0: milepost daemon restart"),
+        ("0.9.12", "0.10.0", "This screen 0.9.12 is older than the daemon 0.10.0: q, then milepost tui"),
+        ("0.2.0", "0.2.0rc1", "The daemon is 0.2.0rc1, this screen 0.2.0: milepost daemon restart"),
+        ("0.2.0", "today's", "The daemon today's is older than this screen 0.2.0: milepost daemon restart"),
+        ("0.2.0", "0.2.0", ""),
+        ("0.2.0", "", ""),
+    ],
+)
+def test_which_version_is_older_and_what_to_type(ours: str, daemons: str, told: str) -> None:
+    warning = version_warning(ours, daemons)
+    assert warning.strip() == told
+    assert len(warning) <= 80

@@ -181,9 +181,9 @@ async def test_what_was_removed_meanwhile_is_gone_after_reconnecting(daemon: InP
 
 async def test_a_daemon_of_another_version(daemon: InProcessDaemon, tmp_path: Path) -> None:
     await insert(daemon, "j-aaaaaaaa", JobState.PAUSED)
-    async with open_ui(daemon, tmp_path) as ui:
+    async with open_ui(daemon, tmp_path, (80, 24)) as ui:
         await hold(ui, daemon_version="99.0.0")
-        banner = f"The daemon is 99.0.0, this screen {milepost.__version__}: restart the older one."
+        banner = f"This screen {milepost.__version__} is older than the daemon 99.0.0: q, then milepost tui"
         await ui.until(lambda: banner in ui.text(), "it says so")
         await hold(ui, daemon_version=milepost.__version__)
         await ui.until(lambda: "99.0.0" not in ui.text(), "all is well")
