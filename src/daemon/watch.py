@@ -21,8 +21,8 @@ from functools import partial
 from milepost.common.filter import EVERYTHING, Node, parse
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Job
+from milepost.daemon.known_jobs import Heard, Known, KnownJobs
 from milepost.daemon.snapshot import Snapshots, Surroundings
-from milepost.daemon.standing import Heard, Known, Standing
 from milepost.daemon.store import jobs, queue
 from milepost.daemon.store.advance import Advance
 from milepost.daemon.store.filters import Clause
@@ -62,7 +62,7 @@ class Hub:
         self._closed = False
         self._framing = asyncio.Lock()
         self._reading = asyncio.Lock()
-        self._standing = Standing()
+        self._known = KnownJobs()
         self._latest = Cache()
         self._shared = _Shared()
         self._places: dict[str, int] = {}
@@ -123,7 +123,7 @@ class Hub:
         if not self._subscriptions:
             for job_id in heard:
                 self._latest.forget(job_id)
-                self._standing.forget(job_id)
+                self._known.forget(job_id)
                 self._snapshots.forget(job_id)
             return
         updates: dict[str, Update | None] = {}
@@ -157,11 +157,11 @@ class Hub:
     async def _refresh(self, heard: Heard) -> dict[str, Update | None]:
         """Encodes these jobs anew. None for those that are gone; without those that cannot be built."""
         async with self._reading:
-            known = self._standing.after(heard)
+            known = self._known.after(heard)
             unknown = [job_id for job_id in heard if job_id not in known]
             read = await self._read(unknown) if unknown else {}
             for job_id in unknown:
-                self._standing.forget(job_id)
+                self._known.forget(job_id)
             updates: dict[str, Update | None] = dict.fromkeys(set(unknown) - read.keys())
             updates |= await self._encode([*known.values(), *read.values()])
             self._latest.keep(updates)
@@ -200,7 +200,7 @@ class Hub:
     async def _encode(self, found: Sequence[Known]) -> dict[str, Update]:
         """Without those that cannot be built."""
         for known in found:
-            self._standing.keep(known)
+            self._known.keep(known)
         documents = await self._snapshots.build(found)
         return {document.job.id: Update.of(document) for document in documents if document is not None}
 

@@ -26,7 +26,7 @@ class Known(NamedTuple):
         return Known(job, around.of(job.id))
 
 
-class Standing:
+class KnownJobs:
     def __init__(self) -> None:
         self._known: dict[str, Known] = {}
 

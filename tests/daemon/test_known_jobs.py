@@ -9,9 +9,9 @@ import pytest
 
 from milepost.core.model import Job, JobState, Report, ReportKind, TaskRef
 from milepost.core.progress import Span
+from milepost.daemon.known_jobs import Known, KnownJobs
 from milepost.daemon.records import Received, Told, record
 from milepost.daemon.snapshot import Surroundings
-from milepost.daemon.standing import Known, Standing
 from milepost.daemon.store import children, jobs, runs
 from milepost.daemon.store.advance import Advance
 from milepost.daemon.store.group_commit import Commit, Transaction
@@ -23,15 +23,15 @@ DEFINITION = make.creators(attempts=2)
 AROUND = Surroundings({}, {}, {})
 
 
-class Stand:
+class Bench:
     """A running job with three rows, as it was read first, and what was heard of it since."""
 
     def __init__(self, store: Store, job: Job) -> None:
         self.store = store
         self.job = job
         self.heard: list[Advance] | None = []
-        self.standing = Standing()
-        self.standing.keep(Known(job, AROUND))
+        self.known = KnownJobs()
+        self.known.keep(Known(job, AROUND))
         self._heard_revision = store.revision
         self._has_heard = asyncio.Event()
         store.listen(self._hear)
@@ -73,12 +73,12 @@ class Stand:
         return await self.store.read(lambda db: jobs.get(db, self.job.id))
 
     def after(self) -> Job | None:
-        known = self.standing.after({self.job.id: self.heard}).get(self.job.id)
+        known = self.known.after({self.job.id: self.heard}).get(self.job.id)
         return None if known is None else known.job
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     store = await Store.open(tmp_path)
 
     def insert(tx: Transaction) -> Job:
@@ -88,29 +88,29 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
         children.add(tx, job.id, DEFINITION, TaskRef(0, 0, 0), 1, 0, make.rows_of("abc"), make.NOW)
         return jobs.get(tx.connection, job.id)
 
-    yield Stand(store, await store.write(insert))
+    yield Bench(store, await store.write(insert))
     await store.close()
 
 
-async def test_it_is_what_would_be_read(stand: Stand) -> None:
-    await stand.tell(make.succeeded(0, 0))  # the line's total is known, and the first step ends
-    await stand.tell(make.succeeded(1, 1, label="found"), make.report(ReportKind.SKIPPED, 1, 2, label="old"))
-    assert stand.after() == await stand.read()
-    await stand.tell(make.succeeded(1, 3, label="found"), make.succeeded(2, 1))
-    assert stand.after() == await stand.read()
-    await stand.tell(make.failed(2, 3, error_class="bad"), make.succeeded(2, 9))  # of which one does not count
-    assert (await stand.read()).retry_count == 1
-    assert stand.after() is None  # when a retry is due is read
+async def test_it_is_what_would_be_read(bench: Bench) -> None:
+    await bench.tell(make.succeeded(0, 0))  # the line's total is known, and the first step ends
+    await bench.tell(make.succeeded(1, 1, label="found"), make.report(ReportKind.SKIPPED, 1, 2, label="old"))
+    assert bench.after() == await bench.read()
+    await bench.tell(make.succeeded(1, 3, label="found"), make.succeeded(2, 1))
+    assert bench.after() == await bench.read()
+    await bench.tell(make.failed(2, 3, error_class="bad"), make.succeeded(2, 9))  # of which one does not count
+    assert (await bench.read()).retry_count == 1
+    assert bench.after() is None  # when a retry is due is read
 
 
-async def test_several_commits_of_which_some_are_known_already(stand: Stand) -> None:
-    await stand.tell(make.succeeded(0, 0))
-    await stand.tell(make.succeeded(1, 1))
-    stand.standing.keep(Known(await stand.read(), AROUND))
-    await stand.tell(make.succeeded(1, 2))
-    assert stand.heard is not None
-    assert len(stand.heard) == 3
-    assert stand.after() == await stand.read()
+async def test_several_commits_of_which_some_are_known_already(bench: Bench) -> None:
+    await bench.tell(make.succeeded(0, 0))
+    await bench.tell(make.succeeded(1, 1))
+    bench.known.keep(Known(await bench.read(), AROUND))
+    await bench.tell(make.succeeded(1, 2))
+    assert bench.heard is not None
+    assert len(bench.heard) == 3
+    assert bench.after() == await bench.read()
 
 
 def test_of_others_nothing_is_kept() -> None:
@@ -120,45 +120,45 @@ def test_of_others_nothing_is_kept() -> None:
     assert kept == Surroundings({"j-3": 3}, {"j-3": 1.0}, {}, {"j-3": [Span(0.0, 1.0)]}, "/pause")
 
 
-async def test_a_gap_is_read(stand: Stand) -> None:
-    await stand.tell(make.succeeded(0, 0))
-    await stand.tell(make.succeeded(1, 1))
-    assert stand.heard is not None
-    del stand.heard[0]
-    assert stand.after() is None
+async def test_a_gap_is_read(bench: Bench) -> None:
+    await bench.tell(make.succeeded(0, 0))
+    await bench.tell(make.succeeded(1, 1))
+    assert bench.heard is not None
+    del bench.heard[0]
+    assert bench.after() is None
 
 
 @pytest.mark.parametrize("change", ["before", "after"])
-async def test_what_changed_otherwise_in_the_same_commit_is_read(stand: Stand, change: str) -> None:
-    before = stand.store.revision
-    await stand.tell_with(change, make.succeeded(0, 0))
-    assert stand.store.revision == before + 1
-    assert stand.heard is None
-    assert stand.after() is None
-    assert (await stand.read()).priority == 7
+async def test_what_changed_otherwise_in_the_same_commit_is_read(bench: Bench, change: str) -> None:
+    before = bench.store.revision
+    await bench.tell_with(change, make.succeeded(0, 0))
+    assert bench.store.revision == before + 1
+    assert bench.heard is None
+    assert bench.after() is None
+    assert (await bench.read()).priority == 7
 
 
-async def test_what_was_undone_is_not_told(stand: Stand) -> None:
+async def test_what_was_undone_is_not_told(bench: Bench) -> None:
     """The call for both fails, as one run is closed: each is made alone then."""
 
     async def refused() -> None:
         with pytest.raises(Exception, match="has ended"):
-            await stand.tell(make.succeeded(0, 0, label="never"), run=9)
+            await bench.tell(make.succeeded(0, 0, label="never"), run=9)
 
-    await asyncio.gather(refused(), stand.tell(make.succeeded(0, 0, label="once")))
-    after = stand.after()
-    assert after == await stand.read()
+    await asyncio.gather(refused(), bench.tell(make.succeeded(0, 0, label="once")))
+    after = bench.after()
+    assert after == await bench.read()
     assert after is not None
     assert [(entry.label, entry.count) for entry in after.steps[0].labels] == [("once", 1)]
 
 
-async def test_a_job_that_does_not_run_is_read(stand: Stand) -> None:
+async def test_a_job_that_does_not_run_is_read(bench: Bench) -> None:
     for state in JobState:
-        stand.standing.keep(Known(replace(stand.job, state=state), AROUND))
-        assert (stand.after() is not None) == (state is JobState.RUNNING)
+        bench.known.keep(Known(replace(bench.job, state=state), AROUND))
+        assert (bench.after() is not None) == (state is JobState.RUNNING)
 
 
-async def test_the_root_s_failure_is_read(stand: Stand) -> None:
-    await stand.tell(make.failed(0, 0), make.succeeded(1, 1))
-    await stand.tell(make.failed(0, 0, epoch=1))
-    assert stand.heard is None
+async def test_the_root_s_failure_is_read(bench: Bench) -> None:
+    await bench.tell(make.failed(0, 0), make.succeeded(1, 1))
+    await bench.tell(make.failed(0, 0, epoch=1))
+    assert bench.heard is None
