@@ -6,7 +6,7 @@ import pytest
 
 from milepost.core.model import JobState
 from milepost.daemon.store import events
-from milepost.tui.widgets import detail
+from milepost.tui.widgets import reading
 from milepost.tui.widgets.tab_bar import Tab
 from milepost.tui.widgets.timeline import Timeline
 from milepost.v1 import job_service_pb2 as pb
@@ -128,7 +128,7 @@ def _holds(shown: Shown, events: int) -> bool:
 async def test_without_a_connection_each_tab_says_so_and_reads_when_there_is_one(
     daemon: InProcessDaemon, tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(detail, "TRY_AGAIN", 0.05)
+    monkeypatch.setattr(reading, "TRY_AGAIN", 0.05)
     job = await mixed_job(daemon)
     async with shown_detail(daemon, job.id, tab=tab, connected=False) as shown:
         await shown.until_seen("There is no connection.")

@@ -3,9 +3,7 @@
 It is shown documents of the job by `show`; what else it needs it reads for the tab that is open, and for no other.
 """
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -16,13 +14,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
-from textual.worker import Worker
 
-from milepost.common.text import safe, shorten
-from milepost.core.errors import Code, MilepostError
+from milepost.common.text import shorten
 from milepost.core.model import ItemState
 from milepost.tui import documents
 from milepost.tui.actions import offered_one
@@ -36,7 +31,8 @@ from milepost.tui.widgets.composed import Wanted
 from milepost.tui.widgets.items import Items
 from milepost.tui.widgets.log_lines import tagged
 from milepost.tui.widgets.logs import Logs
-from milepost.tui.widgets.metrics import Metrics, Summary, rest_after
+from milepost.tui.widgets.metrics import Metrics, Summary
+from milepost.tui.widgets.reading import Pane, Reading
 from milepost.tui.widgets.steps import Steps
 from milepost.tui.widgets.tab_bar import CLOSE, Tab, TabBar
 from milepost.tui.widgets.timeline import Timeline
@@ -46,15 +42,9 @@ if TYPE_CHECKING:
     from milepost.common.client import Client
     from milepost.v1.job_pb2 import Item, Job
 
-#: Seconds between two readings because the job has changed.
-READ_AGAIN = 1.0
-#: Seconds until what could not be read is tried again.
-TRY_AGAIN = 3.0
 #: From these sizes on the summary stands at the side, and what is wrong with the job takes several lines.
 SUMMARY_WIDTH = 100
 TALL = 14
-
-Pane = Items | Steps | Logs | Metrics | Timeline
 
 
 class JobDetail(Widget):
@@ -95,7 +85,6 @@ class JobDetail(Widget):
 
     def __init__(self, client_of: "Callable[[], Client | None]", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._client_of = client_of
         self._row: JobRow | None = None
         self._bar = TabBar(id="detail-tabs")
         self._why = Static(id="detail-why", markup=False)
@@ -109,12 +98,7 @@ class JobDetail(Widget):
             Tab.TIMELINE: Timeline(id="detail-timeline"),
         }
         self._tab = Tab.ITEMS
-        self._wake = asyncio.Event()
-        self._reader: Worker[None] | None = None
-        self._read_later: Timer | None = None
-        self._read_at = 0.0
-        self._read_again = READ_AGAIN
-        self._stale = False
+        self._reading = Reading(self, client_of, self._tell_error)
         self._why_shown: list[tuple[str, Style]] = []
 
     def compose(self) -> ComposeResult:
@@ -159,13 +143,15 @@ class JobDetail(Widget):
         """The newest document of the open job; None closes what is open. May be called for every repaint."""
         if job is None:
             self._row = None
-            self._stop_reading()
+            self._reading.stop()
             return
         before, self._row = self._row, row_for(job)
         if before is None or before.job.id != job.id:
-            self._open()
+            for pane in self._panes.values():
+                pane.clear()
+            self._reading.start(self._pane, self._row)
         elif before.job.revision != job.revision:
-            self._outdate()
+            self._reading.job_changed(self._row)
         self._paint()
 
     def focus_tab(self) -> None:
@@ -181,13 +167,13 @@ class JobDetail(Widget):
         self._paint()
         if had_focus:
             self.focus_tab()
-        self._start_reading()
+        if self._row is not None:
+            self._reading.start(self._pane, self._row)
 
     def read_again(self) -> None:
         """After a connection came back, or because a person wants it."""
         if self._row is not None:
-            self._outdate_pane()
-            self._start_reading()
+            self._reading.start_anew(self._pane, self._row)
 
     # --- drawing ---
 
@@ -233,94 +219,7 @@ class JobDetail(Widget):
         self.set_class(event.size.height < TALL, "-short")
         self.call_after_refresh(self._paint)
 
-    # --- reading ---
-
-    def _open(self) -> None:
-        """Another job than before, or the first."""
-        for pane in self._panes.values():
-            pane.clear()
-        self._start_reading()
-
-    def _outdate(self) -> None:
-        """The job has changed: what is open is read again, once a second at most."""
-        self._stale = True
-        if self._read_later is None:
-            wait = self._read_at + self._read_again - asyncio.get_running_loop().time()
-            self._read_later = self.set_timer(max(0.001, wait), self._read_stale)
-
-    def _read_stale(self) -> None:
-        self._read_later = None
-        if self._stale and self._row is not None:
-            self._outdate_pane()
-            if isinstance(self._pane, Logs):
-                self._follow_again(self._pane)
-            else:
-                self._wake.set()
-
-    def _follow_again(self, logs: Logs) -> None:
-        """A job that had ended and goes on prints again."""
-        if not logs.is_live and self._row is not None and self._row.status in _PRINTING:
-            self._start_reading()
-
-    def _outdate_pane(self) -> None:
-        self._stale = False
-        self._read_at = asyncio.get_running_loop().time()
-        match self._pane:
-            case Items() | Metrics() | Timeline() as pane:
-                pane.outdate()
-
-    def _start_reading(self) -> None:
-        """One reader, for the open tab; the one before is cancelled."""
-        if self._row is None:
-            return
-        self._tell_error("")
-        self._wake.clear()
-        if self._tab is not Tab.LOGS:
-            self._outdate_pane()
-        # Not a coroutine: a worker that is cancelled before it starts would leave that unawaited.
-        self._reader = self.run_worker(self._read, group="detail", exclusive=True)
-
-    def _stop_reading(self) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-        if self._read_later is not None:
-            self._read_later.stop()
-            self._read_later = None
-
-    async def _read(self) -> None:
-        """For as long as the tab is open: reads what the pane wants, then waits until it wants more."""
-        pane, job_id = self._pane, self.job_id
-        while True:
-            self._wake.clear()
-            try:
-                await self._read_for(pane, job_id)
-            except MilepostError as error:
-                await self._wait_after(error, pane)
-            else:
-                self._tell_error("")
-                await self._wake.wait()
-
-    async def _read_for(self, pane: Pane, job_id: str) -> None:
-        from milepost.tui import readers  # grpc and protobuf: not before a detail is open
-
-        client = self._client_of()
-        if client is None:
-            raise MilepostError(Code.DAEMON_UNREACHABLE, "There is no connection.")
-        clock = asyncio.get_running_loop().time
-        begun = clock()
-        await readers.read(client, job_id, pane)
-        self._read_again = max(READ_AGAIN, rest_after(clock() - begun) if isinstance(pane, Metrics) else 0.0)
-
-    async def _wait_after(self, error: MilepostError, pane: Pane) -> None:
-        """It is tried again by itself: the daemon may have been away."""
-        words = f"This could not be read: {safe(str(error))} ctrl+r tries again."
-        if not isinstance(pane, Steps):  # they are in the job's own document
-            pane.failed_to_read(words)
-            self._tell_error(words)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TRY_AGAIN):
-                await self._wake.wait()
-        self._outdate_pane()
+    # --- what the panes tell ---
 
     def on_logs_began(self, event: Logs.Began) -> None:
         event.stop()
@@ -329,7 +228,7 @@ class JobDetail(Widget):
     def on_wanted(self, event: Wanted) -> None:
         event.stop()
         if self._pane in event.pane.ancestors_with_self:
-            self._wake.set()
+            self._reading.want_more()
 
     # --- keys and mouse ---
 
@@ -396,7 +295,3 @@ class JobDetail(Widget):
             self.post_message(self.ItemRetry(self._row.job.id, item.key))
         else:
             self.notify(retry.refusal, severity="warning", markup=False)
-
-
-#: Statuses of jobs that print, or are about to.
-_PRINTING = frozenset({Status.QUEUED, Status.RUNNING, Status.STUCK, Status.PAUSING, Status.CANCELLING})
