@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +14,6 @@ from textual.command import CommandPalette, Provider, SearchIcon
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.signal import Signal
-from textual.timer import Timer
 from textual.widgets import Input
 
 from milepost.common.settings import Settings
@@ -73,8 +71,7 @@ class MilepostApp(App[None]):
         self.connection: Connection | None = None
         self.first_job = job
         self.changes: Signal[Changes] = Signal(self, "changes")
-        self._telling: Timer | None = None
-        self._told = 0.0
+        self._changed = asyncio.Event()
         for theme in THEMES:
             self.register_theme(theme)
         self.memory = Memory(environ)
@@ -121,6 +118,7 @@ class MilepostApp(App[None]):
 
     def on_mount(self) -> None:
         self._tell_problem(self.memory.problem)
+        self.run_worker(self._tell_changes(), group="changes")
         if not self.is_headless:
             self.set_interval(1.0, self._end_without_terminal)
         # The connection loads grpc, which costs more than the first paint: that comes first.
@@ -145,12 +143,17 @@ class MilepostApp(App[None]):
         await self.connection.run()
 
     def _on_change(self) -> None:
-        if self._telling is None:
-            wait = max(0.001, self._told + FRAME - time.monotonic())
-            self._telling = self.set_timer(wait, self._tell)
+        self._changed.set()
+
+    async def _tell_changes(self) -> None:
+        """Once a frame at most. A task, for a timer of Textual that calls once does not when it is late."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._tell()
+            await asyncio.sleep(FRAME)
 
     def _tell(self) -> None:
-        self._telling, self._told = None, time.monotonic()
         self.changes.publish(self.store.take_changes())
         if self.first_job and self.link.is_live:
             reference, self.first_job = self.first_job, ""

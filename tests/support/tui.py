@@ -173,7 +173,7 @@ class Ui:
         self.app._on_change()
         told = [document.id for document in documents]
         await self.until(lambda: set(told) <= {*self.screen.view.ids}, "they are listed")
-        await self.until(lambda: self.app._telling is None, "all is drawn")
+        await self.until(lambda: not self.app._changed.is_set(), "all is drawn")
 
     def strips(self) -> list[Strip]:
         return self.app.screen._compositor.render_strips()

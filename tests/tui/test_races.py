@@ -1,11 +1,13 @@
 """What a person does in the very moment in which something else happens."""
 
 import asyncio
+import itertools
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import _time as textual_time
 from textual import events
 from textual.command import CommandList, CommandPalette
 from textual.keys import _character_to_key
@@ -234,6 +236,21 @@ async def test_a_detail_whose_job_is_removed(daemon: InProcessDaemon, tmp_path: 
         await ui.press(*"rxY")
         assert "alpha" in ui.text()
         assert not ui.toasts()
+
+
+async def test_changes_are_told_however_late_a_timer_is(
+    daemon: InProcessDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Textual looks at the clock twice before a timer waits: when other threads take their turn in between, one that
+    calls once and is late by then never calls. The list stood still for as long as the program ran.
+    """
+    looks = itertools.count()
+    clock = textual_time.get_time
+    monkeypatch.setattr(textual_time, "get_time", lambda: clock() + next(looks) * 0.01)
+    await insert(daemon, "j-aaaaaaaa", JobState.PAUSED)
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        await insert(daemon, "j-bbbbbbbb", JobState.PAUSED)
+        await ui.until(lambda: "j-bbbbbbbb" in ui.text(), "another job is listed")
 
 
 async def test_a_detail_closed_while_its_command_is_under_way(daemon: InProcessDaemon, tmp_path: Path) -> None:
