@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.worker import Worker
 
@@ -46,7 +45,7 @@ class Reading:
         self._pane: Pane | None = None
         self._wake = asyncio.Event()
         self._worker: Worker[None] | None = None
-        self._later: Timer | None = None
+        self._later: Worker[None] | None = None
         #: In seconds of the loop's clock; and how long it rests from then on at least.
         self._begun_at = 0.0
         self._rest = READ_AGAIN
@@ -72,7 +71,7 @@ class Reading:
         if self._worker is not None:
             self._worker.cancel()
         if self._later is not None:
-            self._later.stop()
+            self._later.cancel()
             self._later = None
 
     def want_more(self) -> None:
@@ -83,10 +82,10 @@ class Reading:
         self._row = row
         self._is_stale = True
         if self._later is None:
-            wait = self._begun_at + self._rest - asyncio.get_running_loop().time()
-            self._later = self._detail.set_timer(max(0.001, wait), self._read_stale)
+            self._later = self._detail.run_worker(self._read_stale, group="detail later")
 
-    def _read_stale(self) -> None:
+    async def _read_stale(self) -> None:
+        await asyncio.sleep(self._begun_at + self._rest - asyncio.get_running_loop().time())
         self._later = None
         if not self._is_stale or self._pane is None:
             return
