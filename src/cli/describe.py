@@ -16,8 +16,10 @@ from milepost.common.words import (
     ran_words,
     reason_words,
     state_name,
+    submit_words,
     unix_seconds,
 )
+from milepost.core.model import INPUT_UNUSABLE
 from milepost.v1 import job_pb2
 
 
@@ -151,6 +153,8 @@ def _out_actions(context: Context, job: job_pb2.Job) -> None:
             context.out(below(effect, columns))
     if state_name(job) == "COMPLETED":
         context.out(context.as_called(f"   milepost results {job.id}"))
+    if job.reason.code == INPUT_UNUSABLE:
+        context.out(context.as_called(f" * {submit_words(job)}"))
 
 
 _COMMAND_LINES = {

@@ -19,8 +19,9 @@ from milepost.cli.exit_codes import Exit
 from milepost.cli.text import state_cell
 from milepost.common.client import Client, Disconnected
 from milepost.common.text import safe
-from milepost.common.words import counts_words, outcomes_words, reason_words, state_name
+from milepost.common.words import counts_words, outcomes_words, reason_words, state_name, submit_words
 from milepost.core.errors import MilepostError
+from milepost.core.model import INPUT_UNUSABLE
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import ForceCancelJobRequest, PauseJobRequest
 
@@ -242,7 +243,9 @@ def tell_end(context: Context, job: job_pb2.Job) -> None:
 def next_steps(job: job_pb2.Job) -> list[str]:
     state, failed = state_name(job), job.counts.failed
     steps = []
-    if state in ("PAUSED", "CANCELLED", "FAILED"):
+    if job.reason.code == INPUT_UNUSABLE:
+        steps.append(submit_words(job))
+    elif state in ("PAUSED", "CANCELLED", "FAILED"):
         steps.append(f"milepost resume {job.id}")
     if failed:
         steps.append(f"milepost items {job.id} --state failed")

@@ -11,10 +11,10 @@ from typing import NoReturn
 import milepost
 from milepost.cli.context import Context, environment, out_error_json
 from milepost.cli.exit_codes import EXIT_OF, Exit
-from milepost.cli.parser import Parser, Verb, Verbs, add_common, did_you_mean, shell_words, split_command
+from milepost.cli.parser import Parser, Verb, Verbs, add_common, did_you_mean, split_command
 from milepost.common.ending import end_process
 from milepost.common.settings import load_settings
-from milepost.common.text import safe, safe_lines
+from milepost.common.text import safe, safe_lines, shell_words
 from milepost.core.errors import Code, MilepostError
 
 #: Where verbs live, in the order of --help.

@@ -17,8 +17,9 @@ from milepost.cli.targets import list_jobs
 from milepost.cli.text import Cell, state_cell
 from milepost.common.client import Client, Disconnected
 from milepost.common.text import safe, seconds_words
-from milepost.common.words import concern_of, processed_words, unix_seconds
+from milepost.common.words import concern_of, processed_words, submit_words, unix_seconds
 from milepost.core.attention import NEEDS_SOMEONE, Concern
+from milepost.core.model import INPUT_UNUSABLE
 from milepost.v1 import job_pb2
 
 LAST_LOOK = "last-look"
@@ -108,6 +109,8 @@ def advice(job: job_pb2.Job) -> str:
     match concern_of(job):
         case Concern.FAILED_ITEMS:
             return f"milepost retry {job.id}"
+        case Concern.FAILED if job.reason.code == INPUT_UNUSABLE:
+            return submit_words(job)
         case Concern.FAILED:
             return f"milepost resume {job.id}"
         case Concern.WAITING if job.reason.remedy:

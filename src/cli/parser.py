@@ -1,12 +1,12 @@
 """The grammar of the command line. Verbs are declared next to what they do; this is what they are declared with."""
 
 import argparse
-import shlex
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from milepost.cli.context import Context
 from milepost.cli.exit_codes import Exit
+from milepost.common.text import shell_words
 from milepost.core.errors import Code, MilepostError
 
 Verb = Callable[[Context], Awaitable[Exit]]
@@ -134,11 +134,6 @@ def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
 
     close = get_close_matches(word, known, n=1)
     return f"Did you mean {before}{close[0]}? " if close else ""
-
-
-def shell_words(words: Iterable[str]) -> str:
-    """As a person types them: `{}` needs no quotes."""
-    return " ".join(word if word == "{}" else shlex.quote(word) for word in words)
 
 
 def split_command(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:

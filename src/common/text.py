@@ -1,7 +1,8 @@
 """Text that may go to a terminal: what comes from jobs made harmless, measured and cut by cells; and times in words."""
 
+import shlex
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 #: By state, one cell each and never an emoji: the glyph and the word say it without colour too, the same everywhere.
@@ -31,6 +32,11 @@ def safe(text: str, keep: str = "") -> str:
         for letter in text
         if letter not in _SELECTORS
     )
+
+
+def shell_words(words: Iterable[str]) -> str:
+    """As a person types them: `{}` needs no quotes."""
+    return " ".join(word if word == "{}" else shlex.quote(word) for word in words)
 
 
 def safe_lines(text: str) -> str:

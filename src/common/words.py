@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from milepost.common.text import safe, seconds_words
+from milepost.common.text import safe, seconds_words, shell_words
 from milepost.common.wire.enums import FINDING_KINDS, JOB_STATES
 from milepost.core.attention import Concern, concern
 from milepost.core.model import JobState
@@ -98,6 +98,22 @@ def clock_words(moment: Timestamp, now: float) -> str:
     seconds = unix_seconds(moment)
     near = abs(now - seconds) < 86_400
     return time.strftime("%H:%M:%S" if near else "%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def submit_words(job: job_pb2.Job) -> str:
+    """The command that submits it anew, as far as its document tells how it was submitted.
+
+    Of the input it has the name, not the folder.
+    """
+    given = shell_words([safe(job.input.name)]) if job.input.name else "FILE"
+    if job.command:
+        return f"milepost submit --each {given} -- {shell_words(map(safe, job.command))}"
+    import json
+
+    words: list[str] = []
+    for name, value in json.loads(job.parameters_json or "{}").items():
+        words += ["--param", safe(f"{name}={value if isinstance(value, str) else json.dumps(value)}")]
+    return f"milepost submit {shell_words([safe(job.pipeline_source)])} --input {given} {shell_words(words)}".rstrip()
 
 
 def reason_words(reason: job_pb2.Reason) -> str:

@@ -26,7 +26,7 @@ def offers(job: Condition, circumstances: Circumstances, *, stalled: bool = Fals
 
     `stalled`: a finding says that the job, or its pause, does not get on.
     """
-    wanted = _recommended(job.state, stalled)
+    wanted = _recommended(job, stalled)
     found = [(command, _effect_or_refusal(job, command, circumstances)) for command in Command]
     return tuple(
         Offer(command, command in wanted and not isinstance(effect, Reason), effect) for command, effect in found
@@ -40,8 +40,10 @@ def _effect_or_refusal(job: Condition, command: Command, circumstances: Circumst
         return Reason(error.code, error.message, error.remedy)
 
 
-def _recommended(state: JobState, stalled: bool) -> Sequence[Command]:
-    match state:
+def _recommended(job: Condition, stalled: bool) -> Sequence[Command]:
+    match job.state:
+        case JobState.FAILED if job.input_unusable:
+            return ()
         case JobState.PAUSED | JobState.FAILED | JobState.CANCELLED | JobState.WAITING:
             return (Command.RESUME,)
         case JobState.RUNNING:
@@ -61,9 +63,11 @@ def position_text(definition: PipelineDefinition, steps: Sequence[Counts], retry
     total, total_known, succeeded, failed, skipped, _, in_flight, pending = progress.job_counts(definition, steps)
     processed, remaining = succeeded + failed + skipped, pending + in_flight
     unit = "item" if definition.item_line else "step"
-    broken = [definition.steps[position].name for position in definition.root_steps if steps[position].failed]
+    broken = [definition.steps[position] for position in definition.root_steps if steps[position].failed]
     if broken:
-        return f"runs {', '.join(broken)} again, which failed; what is recorded is kept"
+        where = ", on the same input" if any(step.enumerates for step in broken) else ""
+        names = ", ".join(step.name for step in broken)
+        return f"runs {names} again, which failed{where}; what is recorded is kept"
     if not total_known:
         return f"continues with reading its input; {processed} {unit}s processed"
     parts = []

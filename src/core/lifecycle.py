@@ -16,11 +16,25 @@ from typing import NamedTuple
 from milepost.core import progress
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import ENDED_STATES, Command, Job, JobState, Reason, RunEnd, RunnerLostPolicy, Stop
+from milepost.core.model import (
+    ENDED_STATES,
+    INPUT_UNUSABLE,
+    Command,
+    Failure,
+    Job,
+    JobState,
+    Reason,
+    RunEnd,
+    RunnerLostPolicy,
+    Stop,
+)
+from milepost.core.retry import CORRUPT_SOURCE, DUPLICATE
 from milepost.core.transitions import RESUME_INSTEAD, TABLE, Effect, Refusal
 
 #: Automatic resumes without progress in between, before a person has to look (R8, J7).
 AUTO_RESUME_LIMIT = 5
+
+_OF_THE_INPUT = frozenset({CORRUPT_SOURCE, DUPLICATE})
 
 _STOPS: Mapping[Effect, tuple[JobState, bool]] = MappingProxyType(
     {
@@ -73,6 +87,7 @@ class Condition(NamedTuple):
     stop: JobState | None
     operation: str | None
     has_failed: bool
+    input_unusable: bool
 
 
 _failed_tasks = attrgetter("failed")
@@ -85,6 +100,7 @@ def condition_of(job: Job) -> Condition:
         None if job.stop is None else job.stop.target,
         job.operation,
         any(map(_failed_tasks, job.steps)),
+        job.reason is not None and job.reason.code == INPUT_UNUSABLE,
     )
 
 
@@ -217,6 +233,18 @@ def started(job: Job, now: float) -> Job:
 def waiting(job: Job, reason: Reason) -> Job:
     """It needs someone or something before it can start."""
     return replace(job, state=JobState.WAITING, reason=reason, stop=None, queue_time=None)
+
+
+def reason_of_root(failure: Failure) -> Reason:
+    """Why a job cannot go on: so a task failed that the whole of it needs."""
+    if failure.error_class in _OF_THE_INPUT:
+        advice = "Then submit it again; a resume reads the same copy, which helps only where the pipeline was mended."
+        return Reason(INPUT_UNUSABLE, failure.message, f"{failure.remedy} {advice}".strip())
+    return Reason(
+        "TASK_FAILED",
+        f"A step that the whole job needs has failed: {failure.message}",
+        failure.remedy or "See its log and its failed attempts, mend the cause, then resume it.",
+    )
 
 
 def cannot_go_on(job: Job, reason: Reason, now: float) -> Job:

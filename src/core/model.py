@@ -74,6 +74,10 @@ class RunEnd(StrEnum):
     START_FAILED = "START_FAILED"
 
 
+#: The code of a reason which lies in the input: what is resumed reads the same copy of it.
+INPUT_UNUSABLE = "INPUT_UNUSABLE"
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why a job is in its state. `code` is stable upper-snake; `remedy` is empty when nothing is to be done."""

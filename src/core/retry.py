@@ -5,6 +5,10 @@ from milepost.core.model import Failure
 
 #: The class of a task whose workers died under it.
 LOST_WORKER = "lost_worker"
+#: The class of an input, or a line of it, that cannot be used as it is.
+CORRUPT_SOURCE = "corrupt_source"
+#: What an enumeration fails with when its items repeat a key that must not be repeated.
+DUPLICATE = "duplicate"
 #: Classes that another attempt cannot mend.
 FINAL_CLASSES = frozenset(
     {
@@ -17,8 +21,9 @@ FINAL_CLASSES = frozenset(
         "invalid_result",
         "result_too_large",
         LOST_WORKER,
+        CORRUPT_SOURCE,
         "needs_operator",
-        "duplicate",
+        DUPLICATE,
         "bug",
     }
 )

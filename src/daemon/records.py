@@ -13,7 +13,8 @@ from milepost.common.wire import runner as wire
 from milepost.core import lifecycle
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
-from milepost.core.model import Completed, Event, Failure, Job, Reason, Report, ReportKind, StepCounts, TaskRef
+from milepost.core.model import Completed, Event, Failure, Job, Report, ReportKind, StepCounts, TaskRef
+from milepost.core.retry import DUPLICATE
 from milepost.daemon.store import children, counters, events, jobs, reports, rows, runs, saved
 from milepost.daemon.store.failures import is_of_storage
 from milepost.daemon.store.group_commit import Transaction
@@ -183,18 +184,14 @@ def _add_children(
         if error.code is Code.RUN_FENCED:
             return [ref], []
         # What it gave cannot be used: the enumeration has failed, and its own report will come too late.
-        failure = Failure("duplicate", "on_duplicate", error.message, remedy=error.remedy)
+        failure = Failure(DUPLICATE, "on_duplicate", error.message, remedy=error.remedy)
         return [], [Report(ref, ReportKind.FAILED, now, now, failure=failure)]
     return [], []
 
 
 def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> Job | None:
     """The job as it is then; None when it has been stopped before."""
-    reason = Reason(
-        "TASK_FAILED",
-        f"A step that the whole job needs has failed: {failure.message}",
-        failure.remedy or "See its log and its failed attempts, mend the cause, then resume it.",
-    )
+    reason = lifecycle.reason_of_root(failure)
     stopped = lifecycle.cannot_go_on(job, reason, now)
     if stopped is job:
         return None

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 
+from milepost.core.retry import CORRUPT_SOURCE
 from milepost.runner.children import Children
 from milepost.runner.commands import CommandCall, arguments, run_command
 from milepost.runner.frames import Result
@@ -56,7 +57,7 @@ class CommandSteps:
 
     async def _enumerate(self, attempt: Attempt) -> pb.TaskFailure | None:
         if self._job.input is None:
-            return _unreadable("The job has no input whose lines could be its items.")
+            return _unusable("The job has no input whose lines could be its items.")
         chunks = read_chunks(self._job.input, inline=self._job.is_inline)
         window = asyncio.Semaphore(_WINDOW)
         position = 0
@@ -67,9 +68,11 @@ class CommandSteps:
                 attempt.enumerated = position = position + len(chunk)
                 attempt.gets_on()
         except InputError as error:
-            return _unreadable(str(error))
+            return _unusable(str(error))
         except OSError as error:
-            return _unreadable(f"The copy of the input cannot be read: {error.strerror}.")
+            return pb.TaskFailure(
+                error_class="transient", message=f"The copy of the input cannot be read: {error.strerror}."
+            )
         return None
 
 
@@ -80,7 +83,5 @@ def _line_of(task: HeldTask) -> str:
     return line if isinstance(line, str) else task.payload_json
 
 
-def _unreadable(message: str) -> pb.TaskFailure:
-    return pb.TaskFailure(
-        error_class="corrupt_source", message=message, remedy="Correct the input and submit the job again."
-    )
+def _unusable(message: str) -> pb.TaskFailure:
+    return pb.TaskFailure(error_class=CORRUPT_SOURCE, message=message, remedy="Correct the input.")

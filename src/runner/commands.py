@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from milepost.common.edges import edge
 from milepost.common.processes import ending_words
+from milepost.core.retry import CORRUPT_SOURCE
 from milepost.runner.children import Children
 from milepost.runner.text import printable
 from milepost.v1 import runner_service_pb2 as pb
@@ -173,7 +174,7 @@ def _not_started(call: CommandCall, error: OSError | ValueError) -> pb.TaskFailu
     if number in _SCARCE:
         return pb.TaskFailure(error_class="transient", message=message)
     return pb.TaskFailure(
-        error_class="corrupt_source",
+        error_class=CORRUPT_SOURCE,
         message=message,
         remedy="The item cannot be an argument of a command: it is too long or holds a NUL character.",
     )

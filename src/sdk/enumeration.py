@@ -40,7 +40,7 @@ class Enumeration:
     def add(self, item: object) -> bool:
         """True when the chunk should go out now. Raises InvalidResult that names the item's number, from 1."""
         number = self._position + len(self._keys) + 1
-        key, payload = keyed(item, self._execution.step.key, str(number), f"Item {number}")
+        key, payload = keyed(item, self._execution.step.key, str(number), f"Item {number}", "corrupt_source")
         self._keys.append(key)
         self._payloads.append(payload)
         self._size += len(key) + len(payload)
@@ -120,8 +120,10 @@ class Children:
         self.payloads.append(payload)
 
 
-def keyed(item: object, field: str | None, default: str, what: str) -> tuple[str, str]:
-    """Key and JSON text of an item. Raises InvalidResult.
+def keyed(
+    item: object, field: str | None, default: str, what: str, without_key: str = "invalid_result"
+) -> tuple[str, str]:
+    """Key and JSON text of an item. Raises InvalidResult, of class `without_key` where its key cannot be one.
 
     An item whose key field is empty is named by its position, like "#7": two of them are not each other's duplicate.
     """
@@ -131,15 +133,16 @@ def keyed(item: object, field: str | None, default: str, what: str) -> tuple[str
         )
     if field is not None and item.get(field, default) in (None, ""):
         return f"#{default}", encode(item, what)
-    return default if field is None else _key(item, field, what), encode(item, what)
+    return default if field is None else _key(item, field, what, without_key), encode(item, what)
 
 
-def _key(item: dict[Any, Any], field: str, what: str) -> str:  # Any: the author's item
+def _key(item: dict[Any, Any], field: str, what: str, error_class: str) -> str:  # Any: the author's item
     if field not in item:
         fields = ", ".join(str(name) for name in list(item)[:20])
         raise InvalidResult(
             f"{what} has no field {field!r} to be known by (its fields: {fields}).",
-            "Write key=... with a field that every item has.",
+            "Give every item that field, or write key=... with one that every item has.",
+            error_class,
         )
     value = item[field]
     key = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
@@ -147,5 +150,6 @@ def _key(item: dict[Any, Any], field: str, what: str) -> str:  # Any: the author
         raise InvalidResult(
             f"{what} has {str(value)[:100]!r} in its key field {field!r}.",
             f"A key is a text of 1 to {MAX_KEY} characters, or a whole number.",
+            error_class,
         )
     return key

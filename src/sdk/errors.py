@@ -28,6 +28,12 @@ class Persistent(TaskError):  # noqa: N818
     error_class = "persistent"
 
 
+class UnusableInput(TaskError):  # noqa: N818
+    """The job's input cannot be used as it is: another attempt, or a resume, reads the same copy of it."""
+
+    error_class = "corrupt_source"
+
+
 class RateLimited(TaskError):  # noqa: N818
     """The other side asked to wait: retried no sooner than after `after` seconds (or "30s", "2m")."""
 

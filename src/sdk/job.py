@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from milepost.sdk.errors import Persistent
+from milepost.sdk.errors import Persistent, UnusableInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +31,11 @@ class Job:
         """The input as text, fit for `csv` (newlines untouched, a byte order mark removed).
 
         The whole input is checked first, so that a bad byte in the last line is told before any work is paid for.
-        Raises Persistent when there is no input, its copy is gone, or it is not text of this encoding.
+        Raises UnusableInput when there is no input, or it is not text of this encoding; Persistent when its copy is
+        gone.
         """
         if self.input is None:
-            raise Persistent("This job has no input.", remedy="Submit it again with an input file.")
+            raise UnusableInput("This job has no input.", remedy="Name an input file.")
         try:
             self._check(self.input, encoding)
             return self.input.open(encoding=encoding, newline="")
@@ -59,9 +60,9 @@ class Job:
                     line = lines + error.object[: error.start].count(b"\n")
                     name = self.input_name or path.name
                     text = "UTF-8" if encoding == "utf-8-sig" else encoding
-                    raise Persistent(
+                    raise UnusableInput(
                         f"The input {name} is not {text}: byte 0x{bad:02x} in line {line}.",
-                        remedy=f'Convert it (iconv -f WINDOWS-1252 -t UTF-8 "{name}") and submit again, '
+                        remedy=f'Convert it (iconv -f WINDOWS-1252 -t UTF-8 "{name}"), '
                         'or name its encoding: job.open_input(encoding="cp1252").',
                     ) from None
                 if not chunk:

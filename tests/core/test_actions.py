@@ -8,7 +8,7 @@ from milepost.core.actions import Offer, effect_text, offers, position_text
 from milepost.core.definition import PipelineDefinition, command_pipeline
 from milepost.core.errors import MilepostError
 from milepost.core.lifecycle import Circumstances, Request, condition_of, decide
-from milepost.core.model import Command, Job, JobState, Reason
+from milepost.core.model import INPUT_UNUSABLE, Command, Job, JobState, Reason
 from milepost.core.progress import Counts, step_counts
 from milepost.core.transitions import Effect
 from tests.core.factories import CREATORS, counts, job
@@ -56,6 +56,8 @@ def wanted(state: JobState, *, stalled: bool = False) -> list[Command]:
 def test_what_is_recommended() -> None:
     assert wanted(JobState.FAILED) == wanted(JobState.PAUSED) == wanted(JobState.CANCELLED) == [Command.RESUME]
     assert wanted(JobState.RUNNING) == [Command.PAUSE]
+    unusable = replace(job(JobState.FAILED), reason=Reason(INPUT_UNUSABLE, "It is not UTF-8."))
+    assert not [offer for offer in offered(unusable) if offer.recommended], "a resume reads the same input"
     assert wanted(JobState.RUNNING, stalled=True) == [Command.RESTART]
     assert wanted(JobState.PAUSING) == [Command.RESUME]
     assert wanted(JobState.PAUSING, stalled=True) == [Command.PAUSE_NOW]
@@ -75,7 +77,7 @@ def test_resume_of_a_broken_enumeration_says_so() -> None:
     nothing = counts(1, "fetch", 0)._replace(total_known=True)
     steps = (counts(0, "items", 1, failed=1), nothing, nothing._replace(position=2), counts(3, "report", 1))
     broken = job(JobState.FAILED, steps=steps)
-    assert words(broken, Command.RESUME) == "runs items again, which failed; what is recorded is kept"
+    assert words(broken, Command.RESUME) == "runs items again, which failed, on the same input; what is recorded is kept"
 
 
 def test_words_say_how_many_failed_tasks_run_again() -> None:

@@ -220,12 +220,13 @@ async def test_a_csv_without_rows_is_a_job_without_items(daemon: RealDaemon) -> 
         assert (completed.counts.total, completed.counts.total_known, completed.progress.percent) == (0, True, 100.0)
 
 
+CORRUPT = "corrupt_source"
 #: name -> (content, error class, what is said, what is to be done)
 NO_CSV: dict[str, tuple[bytes, str, str, str]] = {
-    "binary": (b"\x89PNG\r\n\x1a\n\0\0\xff\xfe", "persistent", "rows.csv is not UTF-8: byte 0x89 in line 1", "iconv"),
-    "encoding": (b"key\na\nb\ncaf\xe9\n", "persistent", "rows.csv is not UTF-8: byte 0xe9 in line 4", "iconv"),
-    "no key": (b"name\na\n", "invalid_result", "no field 'key' to be known by (its fields: name)", "key="),
-    "long key": (b"key\n" + b"x" * 2000 + b"\n", "invalid_result", "in its key field 'key'", "1 to 1000 characters"),
+    "binary": (b"\x89PNG\r\n\x1a\n\0\0\xff\xfe", CORRUPT, "rows.csv is not UTF-8: byte 0x89 in line 1", "iconv"),
+    "encoding": (b"key\na\nb\ncaf\xe9\n", CORRUPT, "rows.csv is not UTF-8: byte 0xe9 in line 4", "iconv"),
+    "no key": (b"name\na\n", CORRUPT, "no field 'key' to be known by (its fields: name)", "key="),
+    "long key": (b"key\n" + b"x" * 2000 + b"\n", CORRUPT, "in its key field 'key'", "1 to 1000 characters"),
     "large row": (b"key,text\na," + b"x" * 70_000 + b"\n", "result_too_large", "Item 1 is 68 KiB", "file"),
 }
 
@@ -234,7 +235,8 @@ async def test_a_csv_that_is_none(daemon: RealDaemon) -> None:
     jobs = {name: await _submit_rows(daemon, content) for name, (content, *_) in NO_CSV.items()}
     for name, (_, error_class, said, next_step) in NO_CSV.items():
         failed = await daemon.wait_state(jobs[name].id, JobState.FAILED)
-        assert failed.reason.code == "TASK_FAILED", name
+        is_of_input = error_class == CORRUPT
+        assert failed.reason.code == ("INPUT_UNUSABLE" if is_of_input else "TASK_FAILED"), name
         assert said in failed.reason.message, name
         assert next_step in failed.reason.remedy, name
         request = pb.ListAttemptsRequest(job=failed.id)
@@ -243,8 +245,24 @@ async def test_a_csv_that_is_none(daemon: RealDaemon) -> None:
         shown = await run_cli(daemon.environment, "show", failed.id)
         assert said in shown.out, name
         assert next_step in shown.out, name
+        again = f"milepost submit {PIPELINES / 'rows.py'} --input rows.csv --param effects={daemon.effects_file}"
+        assert (again in shown.out) == is_of_input, name
+    overview = await run_cli(daemon.environment)
+    assert overview.out.count("milepost submit") == 4, "what a resume cannot mend"
+    assert overview.out.count("milepost resume") == 1
     assert not daemon.effects()
     await assert_serves(daemon)
+
+
+OWN = """
+import csv
+from milepost import Pipeline
+own = Pipeline("own", key="key")
+@own.items
+def rows(job): return list(csv.DictReader(job.open_input({})))
+@own.step
+def use(row, task): pass
+"""
 
 
 async def test_a_run_over_a_bad_csv_ends_with_the_reason(daemon: RealDaemon) -> None:
@@ -252,8 +270,34 @@ async def test_a_run_over_a_bad_csv_ends_with_the_reason(daemon: RealDaemon) -> 
     file.write_bytes(b"key\ncaf\xe9\n")
     done = await run_cli(daemon.environment, "run", str(PIPELINES / "rows.py"), "--input", str(file))
     assert done.code == 1, done
-    assert "byte 0xe9 in line 2" in done.out + done.err
-    assert "iconv" in done.out + done.err
+    assert "byte 0xe9 in line 2" in done.out
+    assert "iconv" in done.out
+    assert f"next      milepost submit {PIPELINES / 'rows.py'} --input rows.csv\n" in done.out
+    assert "milepost resume" not in done.out, "it would read the same copy"
+
+
+async def test_a_job_whose_pipeline_was_mended_for_its_input_is_resumed(daemon: RealDaemon) -> None:
+    pipeline, file = daemon.folder / "own.py", daemon.folder / "rows.csv"
+    pipeline.write_text(OWN.format(""))
+    file.write_bytes(b"key\ncaf\xe9\n")
+    job = await submit(daemon, pipeline, input_path=str(file))
+    failed = await daemon.wait_state(job.id, JobState.FAILED)
+    [resume] = [action for action in failed.actions if action.command == job_pb2.COMMAND_RESUME]
+    assert (resume.allowed, resume.recommended) == (True, False)
+    pipeline.write_text(OWN.format('encoding="cp1252"'))
+    await daemon.client.call(daemon.client.jobs.ResumeJob, pb.ResumeJobRequest(job=job.id))
+    assert (await daemon.wait_state(job.id, JobState.COMPLETED)).counts.succeeded == 1
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["no input", "each"])
+async def test_what_to_submit_instead(daemon: RealDaemon, each: bool) -> None:
+    file = daemon.folder / "bad lines.txt"
+    file.write_bytes(b"a\n\xff\n")
+    given = ["--each", str(file), "--", "echo", "a b", "{}"] if each else [str(PIPELINES / "rows.py")]
+    done = await run_cli(daemon.environment, "run", *given)
+    assert done.code == 1, done
+    instead = "--each 'bad lines.txt' -- echo 'a b' {}" if each else f"{PIPELINES / 'rows.py'} --input FILE"
+    assert f"next      milepost submit {instead}\n" in done.out
 
 
 # --- the input, after the submit ---

@@ -137,16 +137,16 @@ async def test_what_cannot_be_started(
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "error_class", "message"),
     [
-        (b"one\ntwo \xff\n", "Line 2 of the input is not UTF-8: byte 0xff at its position 5."),
-        (b"one\n" + b"x" * 200_000, "Line 2 of the input is longer than 131,072 bytes."),
-        (None, "The copy of the input cannot be read: No such file or directory."),
+        (b"one\ntwo \xff\n", "corrupt_source", "Line 2 of the input is not UTF-8: byte 0xff at its position 5."),
+        (b"one\n" + b"x" * 200_000, "corrupt_source", "Line 2 of the input is longer than 131,072 bytes."),
+        (None, "transient", "The copy of the input cannot be read: No such file or directory."),
     ],
     ids=["not UTF-8", "long", "gone"],
 )
 async def test_an_input_that_is_not_lines(
-    daemon: FakeDaemon, folder: Path, start_runner: Start, content: bytes | None, message: str
+    daemon: FakeDaemon, folder: Path, start_runner: Start, content: bytes | None, error_class: str, message: str
 ) -> None:
     prepare(daemon, "true")
     daemon.welcome.input_file = "input"
@@ -156,7 +156,7 @@ async def test_an_input_that_is_not_lines(
     await daemon.until(lambda: daemon.hellos)
     daemon.hand_out([root()])
     await daemon.until(lambda: daemon.reports)
-    assert failures(daemon) == [("corrupt_source", message)]
+    assert failures(daemon) == [(error_class, message)]
 
 
 async def test_hold_completes_what_runs_and_starts_nothing(

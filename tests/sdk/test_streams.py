@@ -122,7 +122,7 @@ def test_open_input_is_fit_for_csv(worker: Open, tmp_path: Path) -> None:
         assert process.result(1)[1] == "SUCCEEDED"
         (tmp_path / "input").write_bytes(b"name\nanna\nJos\xe9\n")
         failure = process.run("items", number=2)[7]
-        assert failure["error_class"] == "persistent"
+        assert failure["error_class"] == "corrupt_source"
         assert failure["message"] == "The input creators.csv is not UTF-8: byte 0xe9 in line 3."
         assert "iconv" in failure["remedy"]
         (tmp_path / "input").unlink()
