@@ -15,6 +15,7 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.widgets import Input
+from textual.worker import Worker
 
 from milepost.common.settings import Settings
 from milepost.common.text import safe_lines
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two repaints of what changed.
 FRAME = 0.1
-#: Seconds after a choice until it is written down, with those that follow.
+#: Seconds after the last of several choices until they are written down.
 SAVE_AFTER = 1.0
 
 
@@ -54,7 +55,7 @@ class MilepostApp(App[None]):
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", id="app.quit"),
-        Binding("ctrl+r", "reconnect", "Reconnect now", id="app.reconnect", show=False),
+        Binding("ctrl+r", "reconnect", "Reconnect, or start the daemon", id="app.reconnect", show=False),
         Binding("colon,ctrl+p", "command_palette", "Command", id="app.palette", key_display=":", priority=True),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?"),
     ]
@@ -179,7 +180,7 @@ class MilepostApp(App[None]):
         self.push_screen(JobScreen(job_id))
 
     def action_reconnect(self) -> None:
-        """At once, for a person who does not want to wait; otherwise it comes back by itself."""
+        """At once, and with a daemon that is started where none runs; otherwise it waits for one."""
         if not self.link.is_live:
             self._connect()
 
@@ -188,9 +189,11 @@ class MilepostApp(App[None]):
     def remember(self, **values: object) -> None:
         """For the next time: parts of `Remembered`."""
         self.memory.change(**values)
-        self.set_timer(SAVE_AFTER, self._save)
+        _: Worker[None] = self.run_worker(self._save, group="memory", exclusive=True)
 
-    def _save(self) -> None:
+    async def _save(self) -> None:
+        """A task, as what tells the changes."""
+        await asyncio.sleep(SAVE_AFTER)
         self._tell_problem(self.memory.save())
 
     def _tell_problem(self, problem: str) -> None:

@@ -63,11 +63,12 @@ class Connection:
         while not is_listening(paths.find_socket(self._settings.state_dir, self._settings.socket)):
             from milepost.common.daemon_start import ensure_daemon  # seldom needed
 
-            self._tell(LinkState.STARTING, "Starting the daemon.")
+            if self.link.state is not LinkState.NOT_STARTED:
+                self._tell(LinkState.STARTING, "Starting the daemon.")
             try:
                 await ensure_daemon(self._settings, self._environ)
             except MilepostError as error:
-                self._tell(LinkState.LOST, f"{error.message} {error.remedy}".strip())
+                self._tell(LinkState.NOT_STARTED, f"{error.message} {error.remedy}".strip())
                 await asyncio.sleep(_AGAIN)
 
     async def _watch(self, client: Client) -> None:

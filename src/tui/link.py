@@ -17,6 +17,7 @@ class LinkState(Enum):
     LOADING = "loading"
     LIVE = "live"
     LOST = "lost"
+    NOT_STARTED = "daemon does not start"
 
 
 @dataclass(frozen=True)

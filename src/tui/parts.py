@@ -6,7 +6,7 @@ from enum import Enum
 
 from rich.style import Style
 
-from milepost.common.text import safe_lines, seconds_words
+from milepost.common.text import safe, safe_lines, seconds_words
 from milepost.common.text import width as cells_of
 from milepost.tui import figures
 from milepost.tui.actions import Offered, Tone
@@ -78,8 +78,8 @@ def _link_parts(link: Link, store: JobStore, look: Look) -> list[Part]:
         case LinkState.LOADING:
             total = f"/{link.total:,}" if link.total else ""
             return [Part(f"{look.glyphs.connected} loading {count}{total}", look.accent)]
-        case LinkState.LOST:
-            return [Part(f"{look.glyphs.disconnected} lost", look.amber), Part(jobs, look.dim)]
+        case LinkState.LOST | LinkState.NOT_STARTED:
+            return [Part(f"{look.glyphs.disconnected} {link.state.value}", look.amber), Part(jobs, look.dim)]
         case _:
             return [Part(f"{look.glyphs.disconnected} {link.state.value}", look.dim)]
 
@@ -146,13 +146,26 @@ def banner(link: Link, now: float) -> str:
     match link.state:
         case LinkState.LOST:
             return (
-                f" Lost the daemon {seconds_words(now - link.since)} ago; it reconnects by itself (ctrl+r: now). "
+                f" Lost the daemon {_age(link, now)} ago; it is live again once one runs (ctrl+r starts it). "
                 "This is how it was; commands are off."
             )
         case LinkState.STARTING:
             return " No daemon answers: starting it."
+        case LinkState.NOT_STARTED:
+            return f" The daemon does not start; it is tried again by itself. {safe(link.message)}"
         case _:
             return ""
+
+
+def outdated(link: Link, now: float) -> str:
+    """In the place of the actions of a job, while they are off: how old it is what is shown."""
+    if link.state is LinkState.LOST:
+        return f" lost {_age(link, now)} ago: this is how it was (ctrl+r starts the daemon)"
+    return f" {link.state.value}: this is how it was {_age(link, now)} ago"
+
+
+def _age(link: Link, now: float) -> str:
+    return seconds_words(now - link.since)
 
 
 def why_empty(link: Link, store: JobStore, view: JobView, wrong: str) -> str:

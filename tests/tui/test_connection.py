@@ -111,3 +111,24 @@ async def test_it_is_live_only_while_everything_has_been_told(monkeypatch: pytes
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
     assert live_with == {1, 3}
+
+
+async def test_a_daemon_that_does_not_start_is_tried_again_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "_AGAIN", 0.0)
+    (tmp_path / "state").write_text("no folder")
+    told: list[LinkState] = []
+    settings, before = load_settings({"state_dir": str(tmp_path / "state")}, {}), Link(LinkState.LOST, 5.0)
+    connection = Connection(settings, {}, JobStore(), lambda: told.append(connection.link.state), before)
+    running = asyncio.create_task(connection.run())
+
+    async def tried_again() -> bool:
+        return told.count(LinkState.NOT_STARTED) > 2
+
+    await wait_until(tried_again, "it is tried again")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert told[0] is LinkState.STARTING
+    assert set(told[1:]) == {LinkState.NOT_STARTED}
+    assert (connection.link.since, "state" in connection.link.message) == (5.0, True)

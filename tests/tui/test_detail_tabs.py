@@ -131,18 +131,18 @@ async def test_without_a_connection_each_tab_says_so_and_reads_when_there_is_one
     monkeypatch.setattr(reading, "TRY_AGAIN", 0.05)
     job = await mixed_job(daemon)
     async with shown_detail(daemon, job.id, tab=tab, connected=False) as shown:
-        await shown.until_seen("There is no connection.")
+        await shown.until_seen("no daemon answers")
         shown.app.client = daemon.client
-        await shown.until_seen_without(job.id, "There is no connection.")
+        await shown.until_seen_without(job.id, "no daemon answers")
 
 
 async def test_a_person_can_have_it_read_at_once(daemon: InProcessDaemon) -> None:
     job = await mixed_job(daemon)
     async with shown_detail(daemon, job.id, connected=False) as shown:
-        await shown.until_seen("ctrl+r tries again")
+        await shown.until_seen("no daemon answers (ctrl+r starts it).")
         shown.app.client = daemon.client
         await shown.press("ctrl+r")
-        await shown.until_seen_without("cem", "ctrl+r tries again")
+        await shown.until_seen_without("cem", "no daemon answers")
 
 
 async def test_the_log_of_one_item(daemon: InProcessDaemon) -> None:

@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from milepost.core.model import JobState
+from milepost.tui import app
 from milepost.tui.memory import Memory, Remembered, recall
 from milepost.tui.status import Status
 from milepost.tui.view import JobView, Order, Sort
@@ -119,3 +120,13 @@ async def test_choices_come_back(daemon: InProcessDaemon, tmp_path: Path) -> Non
         assert ui.screen.query_one("#filter", Input).value == "bet"
         await ui.until(lambda: list(ui.screen.view.ids) == ["j-two"], "filtered again")
         assert "RATE" not in ui.line_of("#head")
+
+
+async def test_a_choice_is_written_down_however_late_the_screen_is(
+    daemon: InProcessDaemon, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SAVE_AFTER", 0.0)  # by its time it is late always
+    async with open_ui(daemon, tmp_path) as ui:
+        file.unlink(missing_ok=True)
+        ui.screen.sort_by(Sort.NAME)
+        await ui.until(file.exists, "it is written down")

@@ -83,10 +83,11 @@ async def test_starting_the_daemon_and_why_it_does_not_start(daemon: InProcessDa
         ui.app.store.complete = False
         await ui.until(lambda: "No daemon answers: starting it." in ui.text(), "the banner says it")
         await hold(
-            ui, state=LinkState.LOST, message="The daemon did not come up. Its log is \x1b[31m/state/daemon.log."
+            ui, state=LinkState.NOT_STARTED, message="The daemon did not come up. Its log is \x1b[31m/state/daemon.log."
         )
         await ui.until(lambda: "did not come up" in ui.text(), "it says why")
         assert "\\x1b[31m/state/daemon.log" in ui.text()
+        assert "The daemon does not start; it is tried again by itself." in ui.text()
 
 
 async def test_loading_counts(daemon: InProcessDaemon, tmp_path: Path) -> None:
@@ -193,7 +194,27 @@ async def test_a_narrow_screen_says_all_of_a_lost_daemon(daemon: InProcessDaemon
     async with open_ui(daemon, tmp_path, (40, 15)) as ui:
         await hold(ui, state=LinkState.LOST, since=ui.clock.time - 86_399)
         shown = " ".join(" ".join(ui.lines()).split())
-        assert "it reconnects by itself (ctrl+r: now). This is how it was; commands are off." in shown
+        assert "it is live again once one runs (ctrl+r starts it). This is how it was; commands are off." in shown
+
+
+async def test_a_job_on_a_small_screen_says_how_old_it_is_and_keeps_what_is_known(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    job = await insert(daemon, "j-aaaaaaaa", JobState.RUNNING, failed=0)
+    await daemon.report(job, factories.succeeded(1, 1), factories.succeeded(2, 1))
+    async with open_ui(daemon, tmp_path, (80, 24)) as ui:
+        await ui.until(lambda: "1/3" in ui.text(), "an item was processed")
+        await hold(ui, state=LinkState.LOST, since=ui.clock.time - 14)
+        connection = ui.app.connection
+        assert connection is not None
+        connection.client = None  # as while it reconnects: nothing can be read
+        await ui.press("enter")
+        await ui.until(lambda: "This could not be read:" in ui.text(), "nothing can be read")
+        assert ui.line_of("#job-actions").strip() == "lost 14s ago: this is how it was (ctrl+r starts the daemon)"
+        assert ui.line_of("#detail-error").strip() == "This could not be read: no daemon answers (ctrl+r starts it)."
+        await ui.until(lambda: "score  ━━━━" in ui.text(), "how much of each step is processed is known")
+        ui.clock.pass_by(5)
+        await ui.until(lambda: "lost 19s ago" in ui.line_of("#job-actions"), "its age goes on")
 
 
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (60, 16), (59, 15), (40, 15), (30, 6), (20, 3)])

@@ -35,6 +35,7 @@ class JobScreen(DetailingScreen):
     def on_mount(self) -> None:
         self.milepost.changes.subscribe(self, self._on_changes)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._paint())
+        self.set_interval(1.0, self.paint_actions)  # what is shown grows old
         self._paint()
         self.query_one(JobDetail).focus_tab()
 
@@ -62,7 +63,7 @@ class JobScreen(DetailingScreen):
         elif self._row is None:
             line.show([parts.Part(" loading …", look.dim)])
         elif not self.milepost.link.is_live:
-            line.show([parts.Part(f" {self.milepost.link.state.value}: what you see is of before", look.amber)])
+            line.show([parts.Part(parts.outdated(self.milepost.link, self.milepost.clock.now()), look.amber)])
         else:
             line.show(parts.action_parts(self.buttons(self._row), look, self.size.width))
 

@@ -132,7 +132,9 @@ class Reading:
 
     async def _wait_after(self, error: MilepostError, pane: Pane) -> None:
         """It is tried again by itself: the daemon may have been away."""
-        words = f"This could not be read: {safe(str(error))} ctrl+r tries again."
+        away = error.code is Code.DAEMON_UNREACHABLE
+        why = "no daemon answers (ctrl+r starts it)." if away else f"{safe(str(error))} ctrl+r tries again."
+        words = f"This could not be read: {why}"
         if not isinstance(pane, Steps):  # they are in the job's own document
             pane.failed_to_read(words)
             self._tell_error(words)

@@ -16,6 +16,7 @@ from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets.cells import Line, cell, plain
 from milepost.tui.widgets.composed import NotedList, Wanted
+from milepost.tui.widgets.steps import step_look
 
 if TYPE_CHECKING:
     from milepost.v1.job_pb2 import Job, Step
@@ -88,7 +89,9 @@ class StepGrid(NotedList):
         look, chosen = look_of(self), self._chosen_cell
         if self.has_focus and chosen is not None:
             return [Part(f" {_cell_words(chosen)}", look.dim)]
-        items = max((one.items for step in self._grid.steps for one in step.cells), default=0) if self._grid else 0
+        if self._grid is None:
+            return [Part(" how much of each step is processed", look.dim)]
+        items = max((one.items for step in self._grid.steps for one in step.cells), default=0)
         for form in _LEGEND_FORMS:
             parts = _legend(items, form, look)
             if sum(cells_of(part.text) for part in parts) <= width:
@@ -117,11 +120,21 @@ class StepGrid(NotedList):
 
     def _cells(self, line: int, chosen: bool, look: Look) -> Line:
         cells, wide = self._cells_at(line), self._cells_wide
+        if self._grid is None:
+            return self._bar(line, wide, look)
         segments: Line = []
         for at, one in enumerate(cells[:wide]):
             glyph, style = cell_look(one, look)
             segments.append(Segment(glyph, style + _CURSOR if chosen and at == self._column else style))
         return [*segments, Segment(" " * (wide - len(segments)))]
+
+    def _bar(self, line: int, wide: int, look: Look) -> Line:
+        """What is known without the grid: how much of the step is processed."""
+        assert self._job is not None
+        step = self._job.steps[line]
+        _, style = step_look(step, look, is_moving=True)
+        full, empty = figures.bar(step.progress.percent / 100, max(0, wide), look.glyphs)
+        return [Segment(full, style), Segment(empty, look.dim)]
 
     def _cells_at(self, line: int) -> "list[GridCell]":
         return list(self._grid.steps[line].cells) if self._grid and line < len(self._grid.steps) else []
