@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping
@@ -116,8 +117,14 @@ class Context:
             return False
 
     def ask(self, question: str) -> str:
+        """Raises EOFError where the terminal has no more, KeyboardInterrupt at Ctrl+C."""
         print(question, end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.readline()
+        # asyncio's own handler only notes it, and would be heeded after Enter.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            answer = sys.stdin.readline()
+        finally:
+            signal.signal(signal.SIGINT, before)
         if not answer:
             raise EOFError
         return answer.strip()

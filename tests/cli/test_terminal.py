@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -118,6 +119,20 @@ async def test_stopping_the_daemon_asks_what_becomes_of_running_jobs(daemon: Rea
         assert await terminal.end() == 0
         assert daemon.terminate() == 0
         assert not daemon.processes("milepost.runner")
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("question", ["cancel", "daemon stop"])
+async def test_ctrl_c_ends_a_question_at_once(daemon: RealDaemon, held: job_pb2.Job, question: str) -> None:
+    arguments = ["cancel", held.id] if question == "cancel" else question.split()
+    terminal = Terminal(daemon.environment, *arguments)
+    try:
+        await terminal.wait_shown(r"\[(y/N|leave/pause/kill)\] ")
+        terminal.process.send_signal(signal.SIGINT)
+        assert await terminal.end() == 130
+        assert "Traceback" not in terminal.screen
+        assert state_of(await daemon.job(held.id)) is JobState.RUNNING
     finally:
         terminal.close()
 
