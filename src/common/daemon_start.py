@@ -37,16 +37,28 @@ class Started:
 async def ensure_daemon(settings: Settings, environ: Mapping[str, str]) -> Started | None:
     """None when a daemon answers already; else starts one and waits until it serves.
 
-    Raises MilepostError(DAEMON_UNREACHABLE) with the end of the daemon's log when it does not come up.
+    Raises MilepostError(DAEMON_UNREACHABLE) with the end of the daemon's log when it does not come up, or when the one
+    of this folder listens elsewhere.
     """
     if is_listening(paths.find_socket(settings.state_dir, settings.socket)):
         return None
+    _refuse_other_socket(settings)
     paths.ensure_private_folder(settings.state_dir)
     log = settings.state_dir / paths.LOG_NAME
     log_start = log.stat().st_size if log.exists() else 0
     started, process = await asyncio.to_thread(_start, settings, environ, log)
     await _wait_serving(settings, process, log, log_start)
     return started
+
+
+def _refuse_other_socket(settings: Settings) -> None:
+    there = paths.find_socket(settings.state_dir, None)
+    if settings.socket is not None and is_listening(there):
+        raise MilepostError(
+            Code.DAEMON_UNREACHABLE,
+            f"No daemon listens at {settings.socket}: that of {settings.state_dir} does at {there}.",
+            "Leave out --socket and MILEPOST_SOCKET: it is found by its state folder.",
+        )
 
 
 def command_to_restart_unit(pid: int) -> str:
@@ -125,10 +137,11 @@ async def _wait_serving(
         elif ended is not None:
             break
         await asyncio.sleep(0.02)
+    said, advice = _last_words(log, log_start)
     raise MilepostError(
         Code.DAEMON_UNREACHABLE,
-        f"The daemon did not come up. {_end_of_log(log, log_start)}".strip(),
-        f"Its log is {log}.",
+        f"The daemon did not come up. {said}".strip(),
+        f"{advice} Its log is {log}.".strip(),
         {"log": str(log)},
     )
 
@@ -142,15 +155,18 @@ async def _serves(socket: Path) -> bool:
     return True
 
 
-def _end_of_log(log: Path, start: int) -> str:
-    """The last lines that this start wrote."""
+def _last_words(log: Path, start: int) -> tuple[str, str]:
+    """What this start wrote last: its error and what to do about it, else its last lines."""
     try:
         with log.open("rb") as file:
             file.seek(max(start, log.stat().st_size - 2000))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
-        return ""
-    return " / ".join(line.strip() for line in lines[-5:] if line.strip())
+        return "", ""
+    told = {kind: text for line in lines for kind, _, text in [line.partition(": ")]}
+    if "error" in told:
+        return told["error"], told.get("next", "")
+    return " / ".join(line.strip() for line in lines[-5:] if line.strip()), ""
 
 
 def _user_manager_answers(environ: Mapping[str, str]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -144,7 +145,17 @@ async def test_a_daemon_that_does_not_come_up_is_told_with_its_words(environment
     done = await run_cli(environment, "ls", "--json")
     assert done.code == 5, done
     assert "store.db" in done.document["error"]["message"]
+    assert not re.search("error:|next:| / ", str(done.document["error"])), "one error with one next step"
     assert str(state / "daemon.log") in done.document["error"]["remedy"]
+
+
+async def test_a_socket_that_the_daemon_of_the_folder_does_not_have(daemon: RealDaemon) -> None:
+    done = await run_cli(daemon.environment, "--socket", str(daemon.folder / "none"), "ls", "--json")
+    assert done.code == 5, done
+    told = done.document["error"]
+    assert str(daemon.socket) in told["message"]
+    assert told["remedy"] == "Leave out --socket and MILEPOST_SOCKET: it is found by its state folder."
+    assert "error:" not in told["message"] + told["remedy"]
 
 
 @pytest.mark.parametrize(
