@@ -117,7 +117,7 @@ async def submit(context: Context) -> Exit:
         context.out_json({**document(response.job), "message": response.message})
     else:
         context.out(response.job.id)
-        context.say(f"{_submitted(response)} To follow it: milepost attach {response.job.id}")
+        context.say(context.as_called(f"{_submitted(response)} To follow it: milepost attach {response.job.id}"))
     return Exit.DONE
 
 
@@ -127,7 +127,7 @@ async def run(context: Context) -> Exit:
         async with context.client() as client:
             response = await _submit_or_give_up(context, client, request, interrupts)
             _tell_omitted(context, request)
-            context.say(_submitted(response))
+            context.say(context.as_called(_submitted(response)))
             return await follow(context, client, response.job, interrupts, OnInterrupt.PAUSE)
 
 

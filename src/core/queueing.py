@@ -75,11 +75,16 @@ def wait_text(job_id: str, queued: Sequence[Queued], active_queues: Sequence[str
     of_queue = [*active_queues, *(job.queue for job in queued if job.starting or job.job_id in starting)]
     limit = limits.of(waiting.queue)
     if of_queue.count(waiting.queue) >= limit:
-        who, setting = f"queue {waiting.queue} runs {_jobs(limit)}", f"queues to {waiting.queue}={limit + 1}"
+        who, name = f"queue {waiting.queue} runs {_jobs(limit)}", "queues"
+        by_queue = {**limits.by_queue, waiting.queue: limit + 1}
+        value = ",".join(f"{queue}={number}" for queue, number in by_queue.items())
     else:
         limit = limits.running
-        who, setting = f"the daemon runs {_jobs(limit)}", f"max_running_jobs to {limit + 1}"
-    remedy = f"To run more, set {setting} (milepost config) and restart the daemon (milepost daemon restart)"
+        who, name, value = f"the daemon runs {_jobs(limit)}", "max_running_jobs", str(limit + 1)
+    remedy = (
+        f'To run more, write {name} = "{value}" into the settings file (milepost config tells which) or set '
+        f"MILEPOST_{name.upper()}={value} for the daemon, and restart it (milepost daemon restart)"
+    )
     return f"queued at place {places(queued)[job_id]}: {who} at a time. {remedy}"
 
 

@@ -39,10 +39,12 @@ def test_a_job_that_waits_says_where_for_which_limit_and_how_to_raise_it() -> No
     jobs = [queued("1"), queued("2"), queued("3"), queued("4", "slow"), queued("5", "slow")]
     assert wait_text("2", jobs, [], LIMITS) == ""
     assert wait_text("3", jobs, [], LIMITS).startswith("queued at place 3: queue default runs 2 jobs at a time. ")
-    assert "set queues to default=3 (milepost config)" in wait_text("1", jobs, ["default", "default"], LIMITS)
+    more = wait_text("1", jobs, ["default", "default"], LIMITS)
+    assert 'write queues = "slow=1,default=3" into the settings file' in more, "as a whole: the others keep theirs"
+    assert "MILEPOST_QUEUES=slow=1,default=3" in more
     assert wait_text("5", jobs, [], LIMITS).startswith("queued at place 2: queue slow runs 1 job at a time. ")
     in_all = wait_text("1", jobs, ["a", "b", "c"], LIMITS)
     assert in_all.startswith("queued at place 1: the daemon runs 3 jobs at a time. ")
-    assert "set max_running_jobs to 4 (milepost config)" in in_all
+    assert "MILEPOST_MAX_RUNNING_JOBS=4" in in_all
     assert wait_text("9", jobs, [], LIMITS) == ""
     assert wait_text("1", [queued("1", held=True)], [], LIMITS) == ""

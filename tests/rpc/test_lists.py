@@ -218,7 +218,7 @@ async def test_a_resumed_job_that_waits_for_a_slot_says_so(daemon: InProcessDaem
         answer = await daemon.client.call(daemon.client.jobs.ResumeJob, pb.ResumeJobRequest(job=job_id))
         messages.append(answer.message)
     assert "queued" not in messages[0]  # there is a slot for it
-    assert "; queued at place 3: queue default runs 2 jobs at a time. To run more, set queues to" in messages[1]
+    assert "; queued at place 3: queue default runs 2 jobs at a time. To run more, write queues =" in messages[1]
 
 
 async def test_events_newest_first(daemon: InProcessDaemon) -> None:
