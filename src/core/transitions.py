@@ -51,7 +51,7 @@ _ENDED_FAILED = _refuse("it has failed and holds nothing", "Resume it to go on, 
 _ENDED_COMPLETED = _refuse("it is completed", "Look at its results.")
 _NOT_RUNNING = _refuse("it has no run that could be restarted", RESUME_INSTEAD)
 _WAITS = _refuse("it waits and runs nothing", "See its reason; resume it when that is mended.")
-_NOTHING_LEFT = _refuse("it is completed: nothing is left to do", "Retry what failed, if anything did.")
+NOTHING_LEFT = _refuse("it is completed: every item is processed", "Look at its results.")
 _NOT_STARTED = _refuse("it has not started yet", "Cancel it, or let it start.")
 
 #: (state, command) -> what happens, or why not. Complete: every pair is here.
@@ -135,9 +135,7 @@ TABLE: Mapping[tuple[JobState, Command], Effect | Refusal] = MappingProxyType(
         (_S.WAITING, _C.RETRY): _refuse("it waits for something else", "Mend what its reason says, then resume it."),
         (_S.COMPLETED, _C.PAUSE): _ENDED_COMPLETED,
         (_S.COMPLETED, _C.PAUSE_NOW): _ENDED_COMPLETED,
-        (_S.COMPLETED, _C.RESUME): _refuse(
-            "it is completed: nothing is left to do", "Retry what failed, if anything did."
-        ),
+        (_S.COMPLETED, _C.RESUME): NOTHING_LEFT,
         (_S.COMPLETED, _C.RESTART): _refuse("it is completed: nothing runs", "Restart it from a step or from scratch."),
         (_S.COMPLETED, _C.RESTART_FROM_STEP): _E.REWIND,
         (_S.COMPLETED, _C.RESTART_FROM_SCRATCH): _E.REWIND,

@@ -14,7 +14,7 @@ from milepost.core.lifecycle import (
     started,
 )
 from milepost.core.model import Command, Job, JobState, Reason, RunEnd, RunnerLostPolicy, Stop
-from milepost.core.transitions import TABLE, Effect, Refusal
+from milepost.core.transitions import NOTHING_LEFT, TABLE, Effect, Refusal
 from tests.core.factories import ALL_DONE, AT_228, CREATORS, counts, job
 
 ASKED = Request(by="ada", now=100.0, reason="lunch")
@@ -52,7 +52,7 @@ def test_cell(state: JobState, command: Command) -> None:
         assert refused.value.code is Code.NOT_ALLOWED
         assert refused.value.metadata == {"state": state, "command": command, "job": before.id}
         assert rule.why in refused.value.message
-        assert refused.value.remedy == rule.instead
+        assert refused.value.remedy == rule.instead or rule is NOTHING_LEFT, "which depends on what failed"
         assert before == job(state)
         return
     after = decide(before, command, ASKED, FREE).job
@@ -99,6 +99,17 @@ def test_retry_needs_something_that_failed() -> None:
     with pytest.raises(MilepostError) as refused:
         decide(clean, Command.RETRY, ASKED, FREE)
     assert refused.value.code is Code.NOTHING_FAILED
+
+
+def test_a_completed_job_is_retried_where_something_failed() -> None:
+    clean = job(JobState.COMPLETED, steps=tuple(step._replace(failed=0) for step in ALL_DONE))
+    for found, instead in (
+        (clean, "Look at its results."),
+        (job(JobState.COMPLETED, steps=ALL_DONE), "milepost retry"),
+    ):
+        with pytest.raises(MilepostError) as refused:
+            decide(found, Command.RESUME, ASKED, FREE)
+        assert instead in refused.value.remedy
 
 
 @pytest.mark.parametrize("command", [Command.RESUME, Command.RESTART_FROM_SCRATCH, Command.RETRY])
