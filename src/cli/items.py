@@ -28,7 +28,7 @@ def add_verbs(verbs: Verbs) -> None:
         items,
         "list the items of a job: where each one stands, and its last error",
         "milepost items @last --state failed\nmilepost items @last --step fetch --state retry\n"
-        "milepost items @last --class timeout\nmilepost items @last --key ann --full --json",
+        "milepost items @last --error-class timeout\nmilepost items @last --key ann --full --json",
     )
     add_job(listing)
     listing.add_argument(
@@ -37,11 +37,12 @@ def add_verbs(verbs: Verbs) -> None:
     listing.add_argument("--step", default="", help="only items that stand, or left the line, at this step")
     listing.add_argument("--label", default="", help="only items with this label")
     listing.add_argument(
+        "--error-class",
         "--class",
         dest="error_class",
         default="",
         metavar="CLASS",
-        help="only items that failed, or are tried again, with this class of error, as timeout",
+        help="only items that failed, or wait to be tried again, with this class of error, as timeout",
     )
     listing.add_argument("--key", action="append", default=[], help="only this item (repeatable)")
     listing.add_argument("--full", action="store_true", help="all of each: error, records of its steps, payload")
@@ -79,6 +80,8 @@ async def items(context: Context) -> Exit:
         _say_what_is_cut(context, found, rows)
     else:
         context.say("No item matches.")
+        if context.arguments.error_class:
+            context.say("note: an item that succeeded at a later attempt has no error; stats counts those attempts.")
     if limit and len(found) == limit:
         context.say(f"note: the first {limit}; --limit 0 lists all.")
     return Exit.DONE

@@ -42,9 +42,8 @@ async def stats(context: Context) -> Exit:
             [Cell(safe(failure.error_class), "red"), str(failure.count)] for failure in metrics.failures
         ]
         context.out_table(["FAILED WITH", "ATTEMPTS"], rows)
-        context.say(
-            context.as_called(f"Its items: milepost items {job} --class {safe(metrics.failures[0].error_class)}")
-        )
+        command = f"milepost items {job} --error-class {safe(metrics.failures[0].error_class)}"
+        context.say(context.as_called(f"Items that no later attempt has made good: {command}"))
     return Exit.DONE
 
 

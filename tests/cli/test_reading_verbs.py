@@ -99,10 +99,11 @@ async def test_items_by_class_and_stats(cli: Cli, completed: job_pb2.Job) -> Non
     (failure,) = found["failures"]
     plain = await cli("stats", "@last")
     assert plain.out.splitlines()[0].split()[:3] == ["STEP", "EXECUTED", "MEAN"]
-    assert f"milepost items @last --class {failure['error_class']}" in plain.err
-    listed = await cli("items", "@last", "--class", failure["error_class"], "--json")
+    assert f"no later attempt has made good: milepost items @last --error-class {failure['error_class']}" in plain.err
+    listed = await cli("items", "@last", "--error-class", failure["error_class"], "--json")
     assert [item["key"] for item in listed.document["items"]] == ["item-003"]
-    assert (await cli("items", "@last", "--class", "nothing", "--json")).document["items"] == []
+    none = await cli("items", "@last", "--error-class", "timeout")
+    assert none.err.startswith("No item matches.\nnote: an item that succeeded at a later attempt has no error")
 
 
 async def test_daemon_stats(cli: Cli) -> None:
