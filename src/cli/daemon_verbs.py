@@ -15,7 +15,7 @@ from milepost.cli.parser import Verbs
 from milepost.common import paths
 from milepost.common.client import Client, is_listening
 from milepost.common.text import safe, seconds_words
-from milepost.common.words import unix_seconds
+from milepost.common.words import reason_words, unix_seconds
 from milepost.core.errors import Code, MilepostError
 from milepost.v1 import daemon_service_pb2 as pb
 
@@ -222,6 +222,8 @@ async def status(context: Context) -> Exit:
     uptime = seconds_words(time.time() - unix_seconds(info.start_time))
     context.out(f"Serving {safe(info.state_folder)} for {uptime} (pid {info.pid}, version {info.version}).")
     context.out(f"  jobs      {jobs or 'none'}")
+    if info.HasField("paused"):
+        context.out(f"  paused    {reason_words(info.paused)}")
     context.out(f"  socket    {safe(info.socket)}")
     context.out(f"  store     schema {info.schema_version}, SQLite {info.sqlite_version}, revision {info.revision}")
     context.out(f"  python    {info.python_version}")

@@ -10,7 +10,8 @@ from milepost.cli.parser import Verbs, add_job, whole_number
 from milepost.cli.targets import list_jobs
 from milepost.cli.text import Cell, state_cell
 from milepost.common.text import safe, safe_lines, seconds_words
-from milepost.common.words import processed_words, unix_seconds
+from milepost.common.words import processed_words, reason_words, unix_seconds
+from milepost.core.errors import Code
 from milepost.v1 import job_pb2
 from milepost.v1.job_service_pb2 import GetJobRequest, InspectJobRequest
 
@@ -59,6 +60,9 @@ async def ls(context: Context) -> Exit:
         now = time.time()
         heads = ["ID", "STATE", "PROCESSED", "AGE", "QUEUE", "NAME"]
         context.out_table(heads, [_row(job, now) for job in found])
+        held = next((job for job in found if job.reason.code == Code.PAUSE_FILE), None)
+        if held is not None:
+            context.say(f"note: {reason_words(held.reason)}")
     else:
         context.say("No job matches." if text else "There are no jobs yet: milepost run --help")
     if limit and len(found) == limit:

@@ -17,10 +17,11 @@ from milepost.cli.targets import list_jobs
 from milepost.cli.text import Cell, state_cell
 from milepost.common.client import Client, Disconnected
 from milepost.common.text import safe, seconds_words
-from milepost.common.words import concern_of, processed_words, submit_words, unix_seconds
+from milepost.common.words import concern_of, processed_words, reason_words, submit_words, unix_seconds
 from milepost.core.attention import NEEDS_SOMEONE, Concern
 from milepost.core.model import INPUT_UNUSABLE
 from milepost.v1 import job_pb2
+from milepost.v1.daemon_service_pb2 import GetInfoRequest
 
 LAST_LOOK = "last-look"
 MOST = 10
@@ -35,6 +36,7 @@ async def overview(context: Context) -> Exit:
         changed, token = await _changed_since(client, before)
         needy = [job async for job in list_jobs(client, NEEDS_SOMEONE, MOST + 1)]
         paused = [job async for job in list_jobs(client, _PAUSED, MOST + 1)]
+        info = await client.call(client.daemon.GetInfo, GetInfoRequest())
     _write(file, token)
     if context.json:
         context.out_json({"changed": [document(job) for job in changed], "needs_you": [document(job) for job in needy]})
@@ -54,6 +56,8 @@ async def overview(context: Context) -> Exit:
     if paused:
         number = "1 job is" if len(paused) == 1 else f"{_counted(paused)} jobs are"
         context.out(context.as_called(f"{number} paused: milepost ls {_PAUSED}"))
+    if info.HasField("paused"):
+        context.out(reason_words(info.paused))
     return Exit.DONE
 
 

@@ -7,6 +7,7 @@ be so. All return new values and change nothing; reconcile compares them with wh
 beats pause, wait and fail; force only escalates; resume revokes a pause that is not yet fact.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -214,6 +215,19 @@ def _asked(code: str, request: Request) -> Reason:
 
 
 # --- facts ---
+
+
+def held_by_file(file: str) -> Reason:
+    """Why no job starts: the sentinel file for all of them is there."""
+    text = f"The file {file} pauses every job; nothing starts while it is there."
+    return Reason(Code.PAUSE_FILE, text, f"Lift that by removing it (rm {shlex.quote(file)}).")
+
+
+def as_told(job: Job, circumstances: Circumstances) -> Job:
+    """The job as clients see it: one that is queued says what keeps all jobs from starting."""
+    if circumstances.pause_file is None or job.state is not JobState.QUEUED:
+        return job
+    return replace(job, reason=held_by_file(circumstances.pause_file))
 
 
 def start_time_reached(job: Job, now: float) -> Job:

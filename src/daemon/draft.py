@@ -18,7 +18,7 @@ from milepost.core import progress
 from milepost.core.actions import Offer, counted_text, fixed_text, offers
 from milepost.core.definition import PipelineDefinition
 from milepost.core.findings import Finding
-from milepost.core.lifecycle import Circumstances, Condition, condition_of
+from milepost.core.lifecycle import Circumstances, Condition, as_told, condition_of
 from milepost.core.model import Job, LabelCount, Reason, StepCounts
 from milepost.core.progress import Counts, Span
 from milepost.daemon.live import Live, RunningTask
@@ -76,7 +76,7 @@ class Draft:
         self._written += 1
         self._write_changing(view)
         parts = [
-            self._encode_lasting(view.job),
+            self._encode_lasting(as_told(view.job, view.circumstances)),
             self._message.SerializeToString(),
             self._encode_tasks(view.live.tasks),
             *self._encode_actions(view),

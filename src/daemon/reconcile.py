@@ -10,7 +10,7 @@ at a time.
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from milepost.core import lifecycle, queueing
 from milepost.core.definition import from_json
 from milepost.core.errors import MilepostError
 from milepost.core.model import Command, Event, Job, JobState, Reason, Run, RunEnd
-from milepost.core.queueing import Limits
+from milepost.core.queueing import Limits, Queued
 from milepost.daemon import runners
-from milepost.daemon.circumstances import PAUSE_FILE
+from milepost.daemon.circumstances import PAUSE_FILE, pause_file
 from milepost.daemon.commands import Asked, Commands
 from milepost.daemon.dispatch import Dispatch, token_hash
 from milepost.daemon.inputs import verify_input
@@ -77,6 +77,7 @@ class Reconcile:
         self._stopping = False
         self._told = ("", 0.0)
         self._starting = True
+        self._paused_by: str | None = None
 
     def wake(self) -> None:
         self._wake.set()
@@ -291,11 +292,19 @@ class Reconcile:
         self.wake()
 
     async def _startable(self) -> list[str]:
-        if not self._starting or (self._folder / PAUSE_FILE).exists():
-            return []
         queued, active = await self._store.read(lambda db: (queue.queued(db), queue.active_queues(db)))
+        self._tell_what_holds(queued)
+        if not self._starting or self._paused_by is not None:
+            return []
         now = [replace(job, starting=job.job_id in self._busy and not job.held) for job in queued]
         return queueing.next_to_start(now, active, self._rules.limits)
+
+    def _tell_what_holds(self, queued: Sequence[Queued]) -> None:
+        """Queued jobs say what pauses all of them; their rows do not change with it."""
+        before, self._paused_by = self._paused_by, pause_file(self._folder)
+        if before != self._paused_by:
+            for job in queued:
+                self._vigil.tell(job.job_id)
 
     async def _start_time_reached(self, job_id: str) -> None:
         await self._store.write(lambda tx: _start_time_reached(tx, job_id))

@@ -23,9 +23,11 @@ from milepost.common.edges import edge
 from milepost.core import definition as definitions
 from milepost.core.definition import PipelineDefinition
 from milepost.core.errors import Code, MilepostError
+from milepost.core.lifecycle import held_by_file
 from milepost.core.model import Event, InputFile, Job, JobState, RunnerLostPolicy
 from milepost.core.queueing import DEFAULT_QUEUE, Limits
 from milepost.daemon import inputs
+from milepost.daemon.circumstances import pause_file
 from milepost.daemon.describe import Surroundings, describe
 from milepost.daemon.inputs import verify_input
 from milepost.daemon.sdk_copy import sync_folder
@@ -120,7 +122,7 @@ class Submit:
             await _to_the_end(asyncio.to_thread(_publish, folder))
             job = _job(job_id, submission, definition, surroundings, copy, time.time())
             answer = await _to_the_end(
-                self._store.write(lambda tx: _record(tx, submission, job, definition, self._limits))
+                self._store.write(lambda tx: _record(tx, submission, job, definition, self._waits))
             )
         finally:
             await asyncio.shield(self._discard_unless_recorded(job_id))
@@ -136,6 +138,15 @@ class Submit:
         inline = submission.items_json is not None
         described = await describe(source, surroundings, self._sdk_folder, inline=inline)
         return definitions.from_json(definitions.resolve_timeouts(described, self._timeouts))
+
+    def _waits(self, db: sqlite3.Connection, job_id: str) -> str:
+        """What a new job waits for, empty when that is its start time."""
+        place = queue.places(db).get(job_id, 0)
+        file = pause_file(self._jobs.parent)
+        if place and file is not None:
+            held = held_by_file(file)
+            return f"queued at place {place}. {held.message} {held.remedy.rstrip('.')}"
+        return queue.wait_text(db, job_id, self._limits) or (f"queued at place {place}" if place else "")
 
     async def _discard_unless_recorded(self, job_id: str) -> None:
         """After a refusal, or when another submit with the same request id was first."""
@@ -312,7 +323,11 @@ def _uniqueness_key(
 
 
 def _record(
-    tx: Transaction, submission: Submission, job: Job, definition: PipelineDefinition, limits: Limits
+    tx: Transaction,
+    submission: Submission,
+    job: Job,
+    definition: PipelineDefinition,
+    waits: Callable[[sqlite3.Connection, str], str],
 ) -> Submitted:
     """The one transaction. When the request was answered meanwhile, that answer and nothing else."""
     earlier = _recall(tx.connection, submission)
@@ -327,9 +342,7 @@ def _record(
             {"other_job": holder},
         )
     stored = jobs.insert(tx, job, definition)
-    place = queue.places(tx.connection).get(job.id, 0)
-    waits = queue.wait_text(tx.connection, job.id, limits) or (f"queued at place {place}" if place else "")
-    answer = Submitted(job.id, _message(stored, definition, waits, submission))
+    answer = Submitted(job.id, _message(stored, definition, waits(tx.connection, job.id), submission))
     event = Event(
         "SUBMITTED",
         job.create_time,

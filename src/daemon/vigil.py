@@ -93,6 +93,10 @@ class Vigil:
                 found[kind].append(job_id)
         return found
 
+    def tell(self, job_id: str) -> None:
+        """Watchers are to see the job again, though its row has not changed."""
+        self._tell(job_id)
+
     def look_at_clocks(self) -> float:
         """Before the runs are looked at. Returns the monotonic one."""
         clocks = self._clocks()

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from milepost.v1 import job_pb2 as milepost_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n milepost/v1/daemon_service.proto\x12\x0bmilepost.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetInfoRequest\"\x80\x04\n\x0fGetInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x14\n\x0cstate_folder\x18\x03 \x01(\t\x12\x0e\n\x06socket\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x44\n\rjobs_by_state\x18\x06 \x03(\x0b\x32-.milepost.v1.GetInfoResponse.JobsByStateEntry\x12\x16\n\x0eschema_version\x18\x07 \x01(\x05\x12\x16\n\x0esqlite_version\x18\x08 \x01(\t\x12\x16\n\x0epython_version\x18\t \x01(\t\x12\x10\n\x08revision\x18\n \x01(\x03\x12\x10\n\x08store_id\x18\x0b \x01(\t\x12\x36\n\x08settings\x18\x0c \x03(\x0b\x32$.milepost.v1.GetInfoResponse.Setting\x12\x0e\n\x06\x63group\x18\r \x01(\t\x1a\x32\n\x10JobsByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x1aK\n\x07Setting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"\x11\n\x0fGetStatsRequest\"\x86\x02\n\x10GetStatsResponse\x12*\n\x07machine\x18\x01 \x01(\x0b\x32\x19.milepost.v1.MachineStats\x12(\n\x06\x64\x61\x65mon\x18\x02 \x01(\x0b\x32\x18.milepost.v1.DaemonStats\x12\x0f\n\x07runners\x18\x03 \x01(\x05\x12\x10\n\x08watchers\x18\x04 \x01(\x05\x12\x45\n\rjobs_by_state\x18\x05 \x03(\x0b\x32..milepost.v1.GetStatsResponse.JobsByStateEntry\x1a\x32\n\x10JobsByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xd0\x01\n\x0cMachineStats\x12\x13\n\x0b\x63pu_percent\x18\x01 \x01(\x01\x12\r\n\x05\x63ores\x18\x02 \x01(\x05\x12\x0f\n\x07load_1m\x18\x03 \x01(\x01\x12\x0f\n\x07load_5m\x18\x04 \x01(\x01\x12\x10\n\x08load_15m\x18\x05 \x01(\x01\x12\x19\n\x11memory_used_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12memory_total_bytes\x18\x07 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x08 \x01(\x03\x12\x18\n\x10\x64isk_total_bytes\x18\t \x01(\x03\"n\n\x0b\x44\x61\x65monStats\x12\x11\n\trss_bytes\x18\x01 \x01(\x03\x12\x13\n\x0b\x63pu_percent\x18\x02 \x01(\x01\x12\x13\n\x0b\x64\x65scriptors\x18\x03 \x01(\x05\x12\x0f\n\x07threads\x18\x04 \x01(\x05\x12\x11\n\twal_bytes\x18\x05 \x01(\x03\"H\n\x0c\x44rainRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x04mode\x18\x02 \x01(\x0e\x32\x16.milepost.v1.DrainMode\"1\n\rDrainResponse\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*h\n\tDrainMode\x12\x1a\n\x16\x44RAIN_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44RAIN_MODE_LEAVE\x10\x01\x12\x14\n\x10\x44RAIN_MODE_PAUSE\x10\x02\x12\x13\n\x0f\x44RAIN_MODE_KILL\x10\x03\x32\xde\x01\n\rDaemonService\x12\x44\n\x07GetInfo\x12\x1b.milepost.v1.GetInfoRequest\x1a\x1c.milepost.v1.GetInfoResponse\x12G\n\x08GetStats\x12\x1c.milepost.v1.GetStatsRequest\x1a\x1d.milepost.v1.GetStatsResponse\x12>\n\x05\x44rain\x12\x19.milepost.v1.DrainRequest\x1a\x1a.milepost.v1.DrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n milepost/v1/daemon_service.proto\x12\x0bmilepost.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15milepost/v1/job.proto\"\x10\n\x0eGetInfoRequest\"\xa5\x04\n\x0fGetInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x14\n\x0cstate_folder\x18\x03 \x01(\t\x12\x0e\n\x06socket\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x44\n\rjobs_by_state\x18\x06 \x03(\x0b\x32-.milepost.v1.GetInfoResponse.JobsByStateEntry\x12\x16\n\x0eschema_version\x18\x07 \x01(\x05\x12\x16\n\x0esqlite_version\x18\x08 \x01(\t\x12\x16\n\x0epython_version\x18\t \x01(\t\x12\x10\n\x08revision\x18\n \x01(\x03\x12\x10\n\x08store_id\x18\x0b \x01(\t\x12\x36\n\x08settings\x18\x0c \x03(\x0b\x32$.milepost.v1.GetInfoResponse.Setting\x12\x0e\n\x06\x63group\x18\r \x01(\t\x12#\n\x06paused\x18\x0e \x01(\x0b\x32\x13.milepost.v1.Reason\x1a\x32\n\x10JobsByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x1aK\n\x07Setting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"\x11\n\x0fGetStatsRequest\"\x86\x02\n\x10GetStatsResponse\x12*\n\x07machine\x18\x01 \x01(\x0b\x32\x19.milepost.v1.MachineStats\x12(\n\x06\x64\x61\x65mon\x18\x02 \x01(\x0b\x32\x18.milepost.v1.DaemonStats\x12\x0f\n\x07runners\x18\x03 \x01(\x05\x12\x10\n\x08watchers\x18\x04 \x01(\x05\x12\x45\n\rjobs_by_state\x18\x05 \x03(\x0b\x32..milepost.v1.GetStatsResponse.JobsByStateEntry\x1a\x32\n\x10JobsByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xd0\x01\n\x0cMachineStats\x12\x13\n\x0b\x63pu_percent\x18\x01 \x01(\x01\x12\r\n\x05\x63ores\x18\x02 \x01(\x05\x12\x0f\n\x07load_1m\x18\x03 \x01(\x01\x12\x0f\n\x07load_5m\x18\x04 \x01(\x01\x12\x10\n\x08load_15m\x18\x05 \x01(\x01\x12\x19\n\x11memory_used_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12memory_total_bytes\x18\x07 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x08 \x01(\x03\x12\x18\n\x10\x64isk_total_bytes\x18\t \x01(\x03\"n\n\x0b\x44\x61\x65monStats\x12\x11\n\trss_bytes\x18\x01 \x01(\x03\x12\x13\n\x0b\x63pu_percent\x18\x02 \x01(\x01\x12\x13\n\x0b\x64\x65scriptors\x18\x03 \x01(\x05\x12\x0f\n\x07threads\x18\x04 \x01(\x05\x12\x11\n\twal_bytes\x18\x05 \x01(\x03\"H\n\x0c\x44rainRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x04mode\x18\x02 \x01(\x0e\x32\x16.milepost.v1.DrainMode\"1\n\rDrainResponse\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*h\n\tDrainMode\x12\x1a\n\x16\x44RAIN_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44RAIN_MODE_LEAVE\x10\x01\x12\x14\n\x10\x44RAIN_MODE_PAUSE\x10\x02\x12\x13\n\x0f\x44RAIN_MODE_KILL\x10\x03\x32\xde\x01\n\rDaemonService\x12\x44\n\x07GetInfo\x12\x1b.milepost.v1.GetInfoRequest\x1a\x1c.milepost.v1.GetInfoResponse\x12G\n\x08GetStats\x12\x1c.milepost.v1.GetStatsRequest\x1a\x1d.milepost.v1.GetStatsResponse\x12>\n\x05\x44rain\x12\x19.milepost.v1.DrainRequest\x1a\x1a.milepost.v1.DrainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +37,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETINFORESPONSE_JOBSBYSTATEENTRY']._serialized_options = b'8\001'
   _globals['_GETSTATSRESPONSE_JOBSBYSTATEENTRY']._loaded_options = None
   _globals['_GETSTATSRESPONSE_JOBSBYSTATEENTRY']._serialized_options = b'8\001'
-  _globals['_DRAINMODE']._serialized_start=1347
-  _globals['_DRAINMODE']._serialized_end=1451
-  _globals['_GETINFOREQUEST']._serialized_start=82
-  _globals['_GETINFOREQUEST']._serialized_end=98
-  _globals['_GETINFORESPONSE']._serialized_start=101
-  _globals['_GETINFORESPONSE']._serialized_end=613
-  _globals['_GETINFORESPONSE_JOBSBYSTATEENTRY']._serialized_start=486
-  _globals['_GETINFORESPONSE_JOBSBYSTATEENTRY']._serialized_end=536
-  _globals['_GETINFORESPONSE_SETTING']._serialized_start=538
-  _globals['_GETINFORESPONSE_SETTING']._serialized_end=613
-  _globals['_GETSTATSREQUEST']._serialized_start=615
-  _globals['_GETSTATSREQUEST']._serialized_end=632
-  _globals['_GETSTATSRESPONSE']._serialized_start=635
-  _globals['_GETSTATSRESPONSE']._serialized_end=897
-  _globals['_GETSTATSRESPONSE_JOBSBYSTATEENTRY']._serialized_start=486
-  _globals['_GETSTATSRESPONSE_JOBSBYSTATEENTRY']._serialized_end=536
-  _globals['_MACHINESTATS']._serialized_start=900
-  _globals['_MACHINESTATS']._serialized_end=1108
-  _globals['_DAEMONSTATS']._serialized_start=1110
-  _globals['_DAEMONSTATS']._serialized_end=1220
-  _globals['_DRAINREQUEST']._serialized_start=1222
-  _globals['_DRAINREQUEST']._serialized_end=1294
-  _globals['_DRAINRESPONSE']._serialized_start=1296
-  _globals['_DRAINRESPONSE']._serialized_end=1345
-  _globals['_DAEMONSERVICE']._serialized_start=1454
-  _globals['_DAEMONSERVICE']._serialized_end=1676
+  _globals['_DRAINMODE']._serialized_start=1407
+  _globals['_DRAINMODE']._serialized_end=1511
+  _globals['_GETINFOREQUEST']._serialized_start=105
+  _globals['_GETINFOREQUEST']._serialized_end=121
+  _globals['_GETINFORESPONSE']._serialized_start=124
+  _globals['_GETINFORESPONSE']._serialized_end=673
+  _globals['_GETINFORESPONSE_JOBSBYSTATEENTRY']._serialized_start=546
+  _globals['_GETINFORESPONSE_JOBSBYSTATEENTRY']._serialized_end=596
+  _globals['_GETINFORESPONSE_SETTING']._serialized_start=598
+  _globals['_GETINFORESPONSE_SETTING']._serialized_end=673
+  _globals['_GETSTATSREQUEST']._serialized_start=675
+  _globals['_GETSTATSREQUEST']._serialized_end=692
+  _globals['_GETSTATSRESPONSE']._serialized_start=695
+  _globals['_GETSTATSRESPONSE']._serialized_end=957
+  _globals['_GETSTATSRESPONSE_JOBSBYSTATEENTRY']._serialized_start=546
+  _globals['_GETSTATSRESPONSE_JOBSBYSTATEENTRY']._serialized_end=596
+  _globals['_MACHINESTATS']._serialized_start=960
+  _globals['_MACHINESTATS']._serialized_end=1168
+  _globals['_DAEMONSTATS']._serialized_start=1170
+  _globals['_DAEMONSTATS']._serialized_end=1280
+  _globals['_DRAINREQUEST']._serialized_start=1282
+  _globals['_DRAINREQUEST']._serialized_end=1354
+  _globals['_DRAINRESPONSE']._serialized_start=1356
+  _globals['_DRAINRESPONSE']._serialized_end=1405
+  _globals['_DAEMONSERVICE']._serialized_start=1514
+  _globals['_DAEMONSERVICE']._serialized_end=1736
 # @@protoc_insertion_point(module_scope)

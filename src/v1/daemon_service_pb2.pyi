@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from milepost.v1 import job_pb2 as _job_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -125,6 +126,7 @@ class GetInfoResponse(_message.Message):
     STORE_ID_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     CGROUP_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     pid: _builtins.int
     state_folder: _builtins.str
@@ -146,6 +148,10 @@ class GetInfoResponse(_message.Message):
 
     @_builtins.property
     def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetInfoResponse.Setting]: ...
+    @_builtins.property
+    def paused(self) -> _job_pb2.Reason:
+        """Set when a sentinel file pauses every job: which one, and how to lift that."""
+
     def __init__(
         self,
         *,
@@ -162,10 +168,11 @@ class GetInfoResponse(_message.Message):
         store_id: _builtins.str = ...,
         settings: _abc.Iterable[Global___GetInfoResponse.Setting] | None = ...,
         cgroup: _builtins.str = ...,
+        paused: _job_pb2.Reason | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["paused", b"paused", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cgroup", b"cgroup", "jobs_by_state", b"jobs_by_state", "pid", b"pid", "python_version", b"python_version", "revision", b"revision", "schema_version", b"schema_version", "settings", b"settings", "socket", b"socket", "sqlite_version", b"sqlite_version", "start_time", b"start_time", "state_folder", b"state_folder", "store_id", b"store_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cgroup", b"cgroup", "jobs_by_state", b"jobs_by_state", "paused", b"paused", "pid", b"pid", "python_version", b"python_version", "revision", b"revision", "schema_version", b"schema_version", "settings", b"settings", "socket", b"socket", "sqlite_version", b"sqlite_version", "start_time", b"start_time", "state_folder", b"state_folder", "store_id", b"store_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

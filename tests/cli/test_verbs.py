@@ -115,6 +115,27 @@ async def test_alone_it_tells_what_changed_and_what_needs_you(cli: Cli, complete
     assert [job["id"] for job in second.document["needs_you"]] == [completed.id]
 
 
+async def test_what_pauses_everything_is_said_everywhere_with_how_to_lift_it(cli: Cli, daemon: RealDaemon) -> None:
+    daemon.gate.touch()
+    sentinel = daemon.state / "PAUSE"
+    sentinel.touch()
+    lines = daemon.folder / "lines"
+    lines.write_text("a\n")
+    queued = await cli("submit", "--each", str(lines), "--", "true", "{}")
+    told = (queued, await cli("ls"), await cli("show", "@last"), await cli(), await cli("daemon", "status"))
+    for one in told:
+        assert f"The file {sentinel} pauses every job" in one.out + one.err, one
+        assert f"(rm {sentinel})" in one.out + one.err, one
+    assert (await cli("show", "@last", "--json")).document["reason"]["code"] == "PAUSE_FILE"
+    watch = await start_cli(daemon.environment, "watch", "@last", "--json")
+    await watch.wait_printed(lambda text: "PAUSE_FILE" in text, "the job as it is")
+    sentinel.unlink()
+    await watch.wait_printed(lambda text: "COMPLETED" in text, "it started")
+    watch.process.send_signal(signal.SIGINT)
+    await watch.end()
+    assert "pauses every job" not in (await cli("daemon", "status")).out
+
+
 async def test_version_and_config_need_no_daemon(cli: Cli, daemon: RealDaemon) -> None:
     daemon.terminate()
     assert (await cli("version", "--json")).document["daemon_version"] is None

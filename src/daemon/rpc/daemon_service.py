@@ -9,7 +9,10 @@ from pathlib import Path
 
 from milepost import __version__
 from milepost.common.settings import DescribedSetting
+from milepost.common.wire import job as wire
 from milepost.common.wire.times import timestamp
+from milepost.core.lifecycle import held_by_file
+from milepost.daemon.circumstances import pause_file
 from milepost.daemon.machine import Machine, MachineLoad
 from milepost.daemon.rpc import checks
 from milepost.daemon.rpc.caller import caller_of
@@ -60,6 +63,7 @@ class DaemonService(DaemonServiceServicer):
                 for setting in self._settings
             ],
             cgroup=str(self._parts.cgroup or ""),
+            paused=wire.reason(held_by_file(file)) if (file := pause_file(self._parts.folder)) else None,
         )
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
