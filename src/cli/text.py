@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from milepost.common.text import STATE_GLYPHS, seconds_words, shorten, width
+from milepost.common.text import CONCERN_GLYPHS, STATE_GLYPHS, seconds_words, shorten, width
 
 if TYPE_CHECKING:
     from milepost.v1 import job_pb2
@@ -134,7 +134,8 @@ def state_cell(job: "job_pb2.Job", now: float | None = None) -> Cell:
     name, needs = state_name(job), concern_of(job)
     if needs is Concern.STUCK:
         since = stuck_since(job)
-        return Cell(f"! {name}, stuck" + (f" {seconds_words(now - since)}" if now and since else ""), "yellow")
+        age = f" {seconds_words(now - since)}" if now and since else ""
+        return Cell(f"{CONCERN_GLYPHS[needs]} {name}, stuck{age}", "yellow")
     if needs is Concern.FAILED_ITEMS:
-        return Cell(f"! {name}", "yellow")
+        return Cell(f"{CONCERN_GLYPHS[needs]} {name}", "yellow")
     return Cell(f"{STATE_GLYPHS.get(name, '·')} {name}", _STATE_COLOURS.get(name, "dim"))

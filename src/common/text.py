@@ -18,6 +18,8 @@ STATE_GLYPHS: Mapping[str, str] = {
     "COMPLETED": "✓",
     "FAILED": "✗",
 }
+#: By what of a job needs someone, where its state alone does not say it (`core.attention`); one cell each, too.
+CONCERN_GLYPHS: Mapping[str, str] = {"STUCK": "!", "FAILED_ITEMS": "△"}
 
 
 def safe(text: str, keep: str = "") -> str:

@@ -75,15 +75,18 @@ def job_counts(definition: PipelineDefinition, counts: Sequence[Counts]) -> Coun
     """What a person means by "228 of 313": items of the item line, or the steps of a pipeline without items."""
     line = [counts[position] for position in definition.item_steps]
     if definition.item_line == 0:
+        failed, upstream = sum(count.failed for count in line), sum(count.upstream for count in line)
+        pending = sum(count.pending for count in line)
         return Counts(
             total=len(line),
             total_known=True,
             succeeded=sum(count.succeeded for count in line),
-            failed=sum(count.failed for count in line),
+            failed=failed,
             skipped=sum(count.skipped for count in line),
-            upstream=sum(count.upstream for count in line),
+            upstream=0 if failed else upstream,
             in_flight=sum(count.in_flight for count in line),
-            pending=sum(count.pending for count in line),
+            # Behind one that failed they wait for it to run again.
+            pending=pending + upstream if failed else pending,
         )
     if not line:
         return Counts(0, True, 0, 0, 0, 0, 0, 0)
@@ -130,21 +133,32 @@ def is_open(definition: PipelineDefinition, steps: Sequence[StepCounts], positio
 
 
 def percent(counts: Sequence[Counts]) -> float:
-    """0 to 100, of what can still arrive at these steps; 100 only when nothing remains."""
-    possible = processed = 0
+    """0 to 100, of what can still arrive at these steps; 100 only when nothing remains, 0 where all left before."""
+    possible = processed = gone = 0
     known = True
     for total, total_known, succeeded, failed, skipped, upstream, _, _ in counts:
         possible += total - upstream
         processed += succeeded + failed + skipped
+        gone += upstream
         known = known and total_known
     if not known:
         # The rest of the input is unknown: what is known must not look like all of it.
         possible = max(possible, processed + 1)
-    return 100.0 * processed / possible if possible else 100.0
+    if not possible:
+        return 0.0 if gone else 100.0
+    return 100.0 * processed / possible
 
 
 def job_percent(definition: PipelineDefinition, counts: Sequence[Counts]) -> float:
-    """Over all tasks but the enumeration of items, so that one-item steps count as steps."""
+    """Over all tasks but the enumeration of items, so that one-item steps count as steps.
+
+    What the whole job needs and has failed is still to be done, as what is behind it: no failed job looks finished.
+    """
+    if any(counts[position].failed for position in definition.root_steps):
+        counts = [
+            count._replace(failed=0, upstream=0) if shape.line == 0 else count
+            for shape, count in zip(definition.steps, counts, strict=True)
+        ]
     return percent([counts[position] for position in definition.counted_steps])
 
 

@@ -7,7 +7,7 @@ from milepost.tui.status import Status
 
 if TYPE_CHECKING:
     from milepost.core.model import FindingKind, JobState
-    from milepost.v1.job_pb2 import Job
+    from milepost.v1.job_pb2 import Job, Step
 
 NO_ETA = 1e12
 
@@ -50,6 +50,11 @@ class JobRow(NamedTuple):
     def is_moving(self) -> bool:
         """Whether a runner works for it."""
         return self.status in _MOVING
+
+
+def never_came(step: "Step") -> bool:
+    """Whether no item ever will come to this step: all left the line in those before."""
+    return step.HasField("end_time") and step.counts.upstream == step.counts.total > 0
 
 
 _MOVING = frozenset({Status.STUCK, Status.RUNNING, Status.PAUSING, Status.CANCELLING})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from milepost.common.text import STATE_GLYPHS
+from milepost.common.text import CONCERN_GLYPHS, STATE_GLYPHS
 
 
 class Status(StrEnum):
@@ -59,11 +59,7 @@ class Glyphs:
 
 
 UNICODE = Glyphs(
-    status={
-        Status.STUCK: "!",
-        Status.FAILED_ITEMS: "!",
-        **{Status(state): glyph for state, glyph in STATE_GLYPHS.items()},
-    },
+    status={Status(name): glyph for name, glyph in {**STATE_GLYPHS, **CONCERN_GLYPHS}.items()},
     done="✓",
     running="▶",
     failed="✗",
@@ -88,7 +84,7 @@ ASCII = Glyphs(
         Status.STUCK: "!",
         Status.WAITING: "?",
         Status.FAILED: "F",
-        Status.FAILED_ITEMS: "!",
+        Status.FAILED_ITEMS: "d",
         Status.RUNNING: "R",
         Status.PAUSING: "p",
         Status.CANCELLING: "c",

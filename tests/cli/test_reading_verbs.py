@@ -40,7 +40,7 @@ async def test_ls(cli: Cli, completed: job_pb2.Job) -> None:
     plain = await cli("ls")
     assert plain.code == 0
     assert plain.out.splitlines()[0].split() == ["ID", "STATE", "PROCESSED", "AGE", "QUEUE", "NAME"]
-    assert "! COMPLETED  20 of 20, 1 failed" in plain.out
+    assert "△ COMPLETED  20 of 20, 1 failed" in plain.out
     [document] = (await cli("ls", "--json")).document["jobs"]
     assert set(document) == JOB_FIELDS
     assert (document["id"], document["state"]) == (completed.id, "COMPLETED")

@@ -131,7 +131,7 @@ def test_what_stands_below_a_line_is_broken_at_blanks_only() -> None:
 
 def test_a_completed_job_with_failures_looks_different() -> None:
     assert state_cell(job("COMPLETED")) == Cell("✓ COMPLETED", "green")
-    assert state_cell(job("COMPLETED", failed=1)) == Cell("! COMPLETED", "yellow")
+    assert state_cell(job("COMPLETED", failed=1)) == Cell("△ COMPLETED", "yellow")
     assert advice(job("COMPLETED", failed=1)) == "milepost retry j-abcdefgh"
 
 

@@ -59,6 +59,30 @@ def test_percent_reaches_100_only_at_the_end() -> None:
     assert progress.job_percent(CREATORS, progress.step_counts(CREATORS, unknown, {})) < 100.0
 
 
+def test_a_job_whose_input_could_not_be_read_has_done_nothing() -> None:
+    unread = [step._replace(total_known=False) for step in (counts(1, "fetch", 0), counts(2, "store", 0))]
+    by_step = progress.step_counts(CREATORS, (counts(0, "items", 1, failed=1), *unread, counts(3, "report", 1)), {})
+    assert progress.job_percent(CREATORS, by_step) == 0.0
+    assert [progress.percent([count]) for count in by_step[1:]] == [0.0, 0.0, 0.0]
+
+
+def test_what_the_whole_job_needs_is_to_be_done_as_long_as_it_has_failed() -> None:
+    reported = progress.step_counts(CREATORS, (*ALL_DONE[:3], counts(3, "report", 1, failed=1)), {})
+    assert 99.0 < progress.job_percent(CREATORS, reported) < 100.0
+    steps = (counts(0, "topics", 1, failed=1), counts(1, "plan", 1), counts(2, "write", 1), counts(3, "edit", 1))
+    by_step = progress.step_counts(BLOG, steps, {})
+    found = progress.job_counts(BLOG, by_step)
+    assert (found.processed, found.pending, found.upstream, found.total) == (1, 3, 0, 4)
+    assert progress.job_percent(BLOG, by_step) == 0.0
+
+
+def test_a_job_that_was_left_early_by_a_skip_is_through() -> None:
+    steps = (counts(0, "topics", 1, skipped=1), counts(1, "plan", 1), counts(2, "write", 1), counts(3, "edit", 1))
+    by_step = progress.step_counts(BLOG, steps, {})
+    assert progress.job_percent(BLOG, by_step) == 100.0
+    assert progress.job_counts(BLOG, by_step).pending == 0
+
+
 def test_outcomes_add_up_to_processed() -> None:
     assert progress.job_outcomes(CREATORS, AT_228) == (
         LabelCount(Outcome.FAILED, "", 11),

@@ -218,6 +218,7 @@ class StoreBesideModel(RuleBasedStateMachine):
         if not self.revision:
             return
         job = jobs.get(self.db, JOB)
+        is_held = False
         for step, counts in zip(job.steps, progress.step_counts(PIPELINE, job.steps, {}), strict=True):
             line = PIPELINE.steps[step.position].line
             place = (step.position,)
@@ -236,7 +237,8 @@ class StoreBesideModel(RuleBasedStateMachine):
             ).fetchone()[0]
             assert counts.pending == arriving
             assert sum(label.count for label in step.labels) == counts.processed
-            assert (step.end_time is not None) == (step.total_known and counts.pending == 0)
+            assert (step.end_time is not None) == (step.total_known and counts.pending == 0 and not is_held)
+            is_held = is_held or (line == 0 and step.failed > 0)
         retries = self.db.execute("SELECT count(*), min(due) FROM item WHERE state = 'RETRY'").fetchone()
         assert (job.retry_count, job.next_retry_time) == tuple(retries)
 

@@ -211,7 +211,8 @@ class TestApply:
         bench = await bench_with(store, factories.creators())
         applied = await bench.apply(failed(0, 0, error_class="persistent"))
         assert applied.failed_root == factories.failure("persistent")
-        assert await bench.ended() == {0, 1, 2, 3}
+        assert await bench.ended() == {0}
+        assert [step.total_known for step in (await bench.job()).steps] == [True, False, False, True]
 
     async def test_a_lost_worker_costs_no_attempt_until_the_third(self, bench: Bench) -> None:
         for epoch in range(2):

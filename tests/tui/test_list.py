@@ -11,8 +11,9 @@ from milepost.tui.screens.dialogs import ConfirmDialog
 from milepost.tui.status import Status
 from milepost.tui.view import Order, Sort
 from milepost.v1 import job_service_pb2 as pb
+from tests.support import factories
 from tests.support.in_process import InProcessDaemon
-from tests.support.tui import Ui, insert, open_ui
+from tests.support.tui import PIPELINE, Ui, insert, open_ui
 
 SIZE = (120, 24)
 
@@ -179,3 +180,19 @@ async def test_the_actions_are_those_of_what_is_marked(daemon: InProcessDaemon, 
         await ui.click("#actions", "Resume")
         dialog = await ui.dialog(ConfirmDialog)
         assert dialog.question.title == "Resume 1 of 2; 1 skipped: 1 completed"
+
+
+async def test_steps_that_never_began_do_not_look_done(daemon: InProcessDaemon, tmp_path: Path) -> None:
+    unread = await daemon.insert("j-aaaaaaaa", PIPELINE, state=JobState.RUNNING, queue_time=None, run_count=1)
+    await daemon.report(unread, factories.failed(0, 0, error_class="persistent"))
+    broken = await insert(daemon, "j-bbbbbbbb", JobState.RUNNING, failed=3)
+    await daemon.report(broken, factories.succeeded(3, 0))
+    async with open_ui(daemon, tmp_path, SIZE) as ui:
+        lines = {job_id: next(line for line in ui.lines() if job_id in line) for job_id in ui.screen.view.ids}
+        assert ("✗○○○" in lines["j-aaaaaaaa"], "100%" in lines["j-aaaaaaaa"]) == (True, False)
+        assert "✓✗─✓" in lines["j-bbbbbbbb"]
+        await ui.go_to("j-aaaaaaaa")
+        await ui.press("enter", "tab", "]")
+        await ui.until(lambda: "○ score" in ui.text(), "the steps of the job")
+        assert "○ report" in ui.text()
+        assert any("failed" in line and "step rows" in line for line in ui.lines())

@@ -7,8 +7,8 @@ import pytest
 from milepost.common.text import width as cells_of
 from milepost.tui.actions import Offered, offer_of
 from milepost.tui.link import Link, LinkState, version_warning
-from milepost.tui.parts import Button, action_parts, header
-from milepost.tui.status import ASCII, UNICODE, Glyphs
+from milepost.tui.parts import CHIPS, Button, action_parts, header
+from milepost.tui.status import ASCII, UNICODE, Glyphs, Status
 from milepost.tui.store import JobStore
 from milepost.tui.theme import Look
 from milepost.v1 import job_pb2
@@ -34,6 +34,13 @@ def test_every_action_is_named_on_a_narrow_screen_too(columns: int) -> None:
     assert ("Cancel job" in text) is (columns >= 80)
     assert all(f"[{key} " in text for key in KEYS.values())
     assert cells_of(text) <= columns
+
+
+@pytest.mark.parametrize("glyphs", [UNICODE, ASCII])
+def test_every_chip_has_a_sign_of_its_own_and_so_has_what_completed_with_failed_items(glyphs: Glyphs) -> None:
+    signs = [glyphs.status[status] for status in (*CHIPS, Status.FAILED_ITEMS)]
+    assert len({*signs}) == len(signs)
+    assert all(cells_of(sign) == 1 for sign in glyphs.status.values())
 
 
 def test_what_was_sent_is_marked_with_and_without_signs() -> None:

@@ -156,15 +156,20 @@ def _settle(
 
 
 def _settled(definition: PipelineDefinition, steps: Sequence[StepCounts], now: float) -> tuple[StepCounts, ...]:
-    """The same values for those that stay as they are."""
+    """The same values for those that stay as they are.
+
+    Nothing has ended behind a step that the whole job needs and that failed: a resume runs it again.
+    """
     known_lines = {0}
+    is_held = False
     result = []
     for step, shape, (remaining, _) in zip(
         steps, definition.steps, progress.open_tasks_of(definition, steps), strict=True
     ):
         known = shape.line in known_lines
-        ended = known and remaining == 0
-        if ended and shape.feeds is not None:
+        ended = known and remaining == 0 and not is_held
+        is_held = is_held or (shape.line == 0 and step.failed > 0)
+        if ended and not is_held and shape.feeds is not None:
             known_lines.add(shape.feeds)
         if (known, ended) != (step.total_known, step.end_time is not None):
             result.append(step._replace(total_known=known, end_time=(step.end_time or now) if ended else None))

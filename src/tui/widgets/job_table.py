@@ -14,7 +14,7 @@ from textual.widget import Widget
 from milepost.common.text import safe, shorten
 from milepost.common.text import width as cells_of
 from milepost.tui import figures
-from milepost.tui.rows import JobRow
+from milepost.tui.rows import JobRow, never_came
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.view import Order, Sort
@@ -79,6 +79,8 @@ def _step_cell(group: "Sequence[Step]", row: JobRow, look: Look) -> Cell:
         return glyphs.failed, styles[Status.FAILED]
     if any(step.counts.in_flight for step in group):
         return glyphs.running, styles[Status.RUNNING]
+    if all(never_came(step) for step in group):
+        return glyphs.bar_empty, look.dim
     if all(step.HasField("end_time") for step in group):
         return glyphs.done, styles[Status.COMPLETED]
     if row.is_moving and any(step.counts.processed for step in group):

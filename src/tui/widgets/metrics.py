@@ -50,7 +50,7 @@ def facts(row: JobRow, look: Look, now: float) -> list[Fact]:
         ("ran for", _ran_words(job, now), None),
         ("step", _step_words(job), None),
         ("processed", _processed_words(job), None),
-        ("failed", figures.count(job.counts.failed), look.statuses[Status.FAILED] if job.counts.failed else None),
+        ("failed", *_failed(job, look)),
         ("rate", figures.rate(job.progress.rate) if row.is_moving else figures.UNKNOWN, None),
         ("ETA", figures.seconds(row.seconds_left), None),
         ("retries", _retry_words(job, now), None),
@@ -61,6 +61,13 @@ def facts(row: JobRow, look: Look, now: float) -> list[Fact]:
         ("activity", documents.clock(job.activity_time, now), None),
     ]
     return found
+
+
+def _failed(job: "Job", look: Look) -> tuple[str, Style | None]:
+    """How many items; or the step that the whole job needs."""
+    steps = [plain(step.name) for step in job.steps if step.counts.failed]
+    words = figures.count(job.counts.failed) if job.counts.failed or not steps else f"step {steps[0]}"
+    return words, look.statuses[Status.FAILED] if steps else None
 
 
 def _queue_fact(job: "Job") -> list[Fact]:

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from milepost.tui import documents, figures
 from milepost.tui.clock import clock_of
 from milepost.tui.parts import Part
-from milepost.tui.rows import JobRow
+from milepost.tui.rows import JobRow, never_came
 from milepost.tui.status import Status
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets.cells import Line, cell, plain
@@ -105,6 +105,8 @@ def step_look(step: "Step", look: Look, *, is_moving: bool) -> tuple[str, Style]
         return glyphs.failed, styles[Status.FAILED]
     if step.counts.in_flight:
         return glyphs.running, styles[Status.RUNNING]
+    if never_came(step):
+        return glyphs.bar_empty, look.dim
     if step.HasField("end_time"):
         return glyphs.done, styles[Status.COMPLETED]
     if step.HasField("start_time"):
