@@ -78,9 +78,15 @@ async def test_the_grid_says_what_its_cells_mean(daemon: InProcessDaemon) -> Non
 async def test_a_cell_may_be_many_items_of_which_the_worst_shows(daemon: InProcessDaemon) -> None:
     await mixed_job(daemon, keys=[f"item-{number:03}" for number in range(300)])
     async with shown_detail(daemon, "j-aaaaaaaa", size=(120, 30)) as shown:
-        await shown.until_seen(" cell = worst of up to 6 items  ✗failed ↻retry ▶running ○pending ✓done »skipped ─gone")
+        await shown.until_seen(" cell = worst of 5-6 items  ✗failed ↻retry ▶running ○pending ✓done »skipped ─gone")
         await shown.press("shift+tab", "j")
         await shown.until_seen("5 items from item-000 on: 1 failed, 1 pending, 2 done, 1 skipped; Enter goes there")
+
+
+async def test_a_narrow_grid_says_how_few_items_a_cell_may_be(daemon: InProcessDaemon) -> None:
+    await mixed_job(daemon, keys=[f"o-{number:03}" for number in range(1, 51)])
+    async with shown_detail(daemon, "j-aaaaaaaa", size=(80, 24)) as shown:
+        await shown.until_seen(" cell = 1-2 items  ✗failed ↻retry ▶running ○pending ✓done »skipped ─gone")
 
 
 async def test_the_card_has_everything_of_an_item(daemon: InProcessDaemon) -> None:

@@ -91,7 +91,7 @@ class StepGrid(NotedList):
             return [Part(f" {_cell_words(chosen)}", look.dim)]
         if self._grid is None:
             return [Part(" how much of each step is processed", look.dim)]
-        items = max((one.items for step in self._grid.steps for one in step.cells), default=0)
+        items = _items_of_cells(self._grid)
         for form in _LEGEND_FORMS:
             parts = _legend(items, form, look)
             if sum(cells_of(part.text) for part in parts) <= width:
@@ -182,7 +182,7 @@ class StepGrid(NotedList):
 
 @dataclass(frozen=True)
 class _LegendForm:
-    """How it begins where a cell is one item, and where it is several; and what is between a sign and its word."""
+    """How it begins where each cell is one item, and where not; and what is between a sign and its word."""
 
     one: str
     several: str
@@ -190,13 +190,23 @@ class _LegendForm:
 
 
 _LEGEND_FORMS = (
-    _LegendForm(" a cell is an item: ", " a cell is up to {} items, the worst of them shows: ", " "),
-    _LegendForm(" cell = item ", " cell = worst of up to {} items ", ""),
+    _LegendForm(" a cell is an item: ", " a cell is {} items, the worst of them shows: ", " "),
+    _LegendForm(" cell = item ", " cell = worst of {} items ", ""),
     _LegendForm(" cell = item ", " cell = {} items ", ""),
 )
 
 
-def _legend(items: int, form: _LegendForm, look: Look) -> list[Part]:
+def _items_of_cells(grid: "GetJobGridResponse") -> str:
+    """How many items a cell stands for, as "1-2"; empty where each is one. The only cell of a step is the job's own."""
+    most = max((one.items for step in grid.steps for one in step.cells), default=0)
+    least = min((one.items for step in grid.steps if len(step.cells) > 1 for one in step.cells), default=most)
+    if most <= 1:
+        return ""
+    fewest, largest = figures.count(least), figures.count(most)
+    return largest if fewest == largest else f"{fewest}-{largest}"
+
+
+def _legend(items: str, form: _LegendForm, look: Look) -> list[Part]:
     """From the worst on, as `cell_look` chooses."""
     glyphs, styles = look.glyphs, look.statuses
     signs = (
@@ -208,7 +218,7 @@ def _legend(items: int, form: _LegendForm, look: Look) -> list[Part]:
         (glyphs.skipped, "skipped", look.dim),
         (glyphs.bar_empty, "gone", look.dim),
     )
-    parts = [Part(form.one if items <= 1 else form.several.format(figures.count(items)), look.dim)]
+    parts = [Part(form.several.format(items) if items else form.one, look.dim)]
     for glyph, word, style in signs:
         parts += [Part(f" {glyph}", style), Part(f"{form.between}{word}", look.dim)]
     return parts
