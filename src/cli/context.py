@@ -118,10 +118,10 @@ class Context:
 
     def ask(self, question: str) -> str:
         """Raises EOFError where the terminal has no more, KeyboardInterrupt at Ctrl+C."""
-        print(question, end="", file=sys.stderr, flush=True)
         # asyncio's own handler only notes it, and would be heeded after Enter.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            print(question, end="", file=sys.stderr, flush=True)
             answer = sys.stdin.readline()
         finally:
             signal.signal(signal.SIGINT, before)
