@@ -10,6 +10,7 @@ from milepost.common.text import safe, seconds_words, width
 from milepost.common.words import (
     clock_words,
     counts_words,
+    empty_words,
     eta_words,
     finding_words,
     outcomes_words,
@@ -53,6 +54,8 @@ def _facts(job: job_pb2.Job, now: float) -> list[tuple[str, str]]:
     facts = [("progress", _progress(job, now))]
     if job.outcomes:
         facts.append(("outcomes", outcomes_words(job.outcomes)))
+    if empty := empty_words(job):
+        facts.append(("warning", empty))
     if job.HasField("reason") and job.reason.message:
         facts.append(("reason", f"{reason_words(job.reason)} [{safe(job.reason.code)}]"))
     if job.HasField("stop"):

@@ -19,7 +19,7 @@ from milepost.cli.exit_codes import Exit
 from milepost.cli.text import state_cell
 from milepost.common.client import Client, Disconnected
 from milepost.common.text import safe
-from milepost.common.words import counts_words, outcomes_words, reason_words, state_name, submit_words
+from milepost.common.words import counts_words, empty_words, outcomes_words, reason_words, state_name, submit_words
 from milepost.core.errors import MilepostError
 from milepost.core.model import INPUT_UNUSABLE
 from milepost.v1 import job_pb2
@@ -232,6 +232,8 @@ def tell_end(context: Context, job: job_pb2.Job) -> None:
     context.out(f"{context.paint(cell.colour, cell.text)}  {safe(job.name)} ({job.id}): {counts_words(job.counts)}")
     if job.outcomes:
         context.out(f"  outcomes  {outcomes_words(job.outcomes)}")
+    if empty := empty_words(job):
+        context.out(f"  warning   {empty}")
     if job.HasField("reason") and job.reason.message:
         context.out(f"  reason    {reason_words(job.reason)}")
     context.out(f"  folder    {safe(job.folder)}")

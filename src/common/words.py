@@ -56,6 +56,14 @@ def _counted(counts: job_pb2.Counts, processed: str) -> str:
     return f"{words}, {counts.failed} failed" if counts.failed else words
 
 
+def empty_words(job: job_pb2.Job) -> str:
+    """Of a job that is completed since there was nothing to do; else empty."""
+    if job.state != job_pb2.JOB_STATE_COMPLETED or job.counts.total:
+        return ""
+    whose = f"Its input {safe(job.input.name)} had" if job.input.name else "It had"
+    return f"{whose} no items: nothing was processed."
+
+
 def outcomes_words(outcomes: Sequence[job_pb2.OutcomeCount]) -> str:
     """As "200 added, 11 failed, 2 skipped (filtered)"."""
     parts = []

@@ -218,6 +218,12 @@ async def test_a_csv_without_rows_is_a_job_without_items(daemon: RealDaemon) -> 
     for job in jobs:
         completed = await daemon.wait_state(job.id, JobState.COMPLETED)
         assert (completed.counts.total, completed.counts.total_known, completed.progress.percent) == (0, True, 100.0)
+    said = "Its input rows.csv had no items: nothing was processed."
+    assert said in (await run_cli(daemon.environment, "show", jobs[0].id)).out
+    file, more = str(daemon.folder / "rows.csv"), ("--allow-duplicate", "--param", f'effects="{daemon.effects_file}"')
+    done = await run_cli(daemon.environment, "run", str(PIPELINES / "rows.py"), "--input", file, *more)
+    assert done.code == 0, "whether that is a mistake, only the person knows"
+    assert said in done.out
 
 
 CORRUPT = "corrupt_source"
