@@ -51,7 +51,7 @@ def _head(found: Evidence, now: float) -> str:
         f"- pipeline {safe(job.pipeline)} from {safe(job.pipeline_source)}",
         f"- python {safe(job.python) or 'of the daemon'}",
         f"- submitted {_moment(unix_seconds(job.create_time))} by {safe(job.submitted_by)}; runs: {job.run_count}, "
-        f"resumed: {job.resume_count}, ran {ran_words(job, now) or 'not yet'}",
+        f"ran {ran_words(job, now) or 'not yet'}",
         f"- {counts_words(job.counts)}",
         f"- reported {_moment(now)}",
     ]

@@ -647,7 +647,7 @@ class Job(_message.Message):
     """Place in the queue, from 1; 0 when not queued."""
     run_count: _builtins.int
     resume_count: _builtins.int
-    """Resumes by persons and by the daemon together."""
+    """Resumes, restarts and retries, by persons and by the daemon together."""
     auto_resume_count: _builtins.int
     """Automatic resumes since the last progress."""
     runner_lost_policy: Global___RunnerLostPolicy.ValueType

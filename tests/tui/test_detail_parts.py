@@ -192,6 +192,11 @@ def test_metrics_that_take_long_are_read_less_often() -> None:
     assert [rest_after(took) for took in (0.01, 0.5, 60.0)] == [0.1, 5.0, 30.0]
 
 
+def test_a_restart_is_no_resume() -> None:
+    some = job_pb2.Job(run_count=4, resume_count=3)  # two resumes and a restart: they are not told apart
+    assert ("runs", "4", None) in facts(row_for(some), LOOK, 0.0)
+
+
 def test_the_summary_has_room_for_every_fact() -> None:
-    job = job_pb2.Job(run_count=12, resume_count=11)
+    job = job_pb2.Job(run_count=12)
     assert max(cell_len(text) for _, text, _ in facts(row_for(job), LOOK, 0.0)) <= 17  # of a quarter of 120 columns

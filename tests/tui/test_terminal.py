@@ -141,7 +141,7 @@ async def pauses_resumes_and_restarts(story: Story) -> None:
     assert job.run_count == 2
 
     await terminal.press("R")
-    await terminal.wait_shown("Leave it as it is", "Restart: kills the run and starts a new one: continues at")
+    await terminal.wait_shown("Leave it as it is", "Restart: kills the run and starts a new one: continues with")
     await terminal.press("j", "Enter")
     await daemon.wait_for(job.id, lambda now: now.run_count == 3, "a new run")
     await story.wait_listed("▶ running", JobState.RUNNING)
@@ -189,7 +189,7 @@ async def force_cancels(story: Story) -> None:
 async def completes_and_retries(story: Story) -> None:
     daemon, terminal = story.daemon, story.terminal
     await terminal.press("r")
-    job = await story.wait_listed("! completed", JobState.COMPLETED, deadline=60)
+    job = await story.wait_listed("△ completed", JobState.COMPLETED, deadline=60)
     assert labels_of(job) == SUMS
     await terminal.wait_shown(rf"{job.id} +creators .* 100% +313/313 .* {SUMS['failed']} *$")
     story.assert_nothing_ran_twice()
@@ -197,7 +197,7 @@ async def completes_and_retries(story: Story) -> None:
     before = executed(daemon)
     await terminal.press("t")
     await daemon.wait_for(job.id, lambda now: now.run_count == job.run_count + 1, "the failed ones run again")
-    job = await story.wait_listed("! completed", JobState.COMPLETED)
+    job = await story.wait_listed("△ completed", JobState.COMPLETED)
     assert labels_of(job) == SUMS
     failed = await keys_that(daemon, job.id, job_pb2.ITEM_STATE_FAILED)
     assert set(executed(daemon) - before) == {f"fetch {key}" for key in failed}

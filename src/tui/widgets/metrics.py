@@ -54,7 +54,7 @@ def facts(row: JobRow, look: Look, now: float) -> list[Fact]:
         ("rate", figures.rate(job.progress.rate) if row.is_moving else figures.UNKNOWN, None),
         ("ETA", figures.seconds(row.seconds_left), None),
         ("retries", _retry_words(job, now), None),
-        ("runs", _run_words(job), None),
+        ("runs", str(job.run_count), None),
         *_queue_fact(job),
         ("usage", "no usage reported", look.dim),
         ("started", documents.clock(job.start_time, now) or figures.UNKNOWN, None),
@@ -98,10 +98,6 @@ def _retry_words(job: "Job", now: float) -> str:
     if not job.retry_count:
         return "none waits"
     return f"{job.retry_count}, next {documents.clock(job.next_retry_time, now)}"
-
-
-def _run_words(job: "Job") -> str:
-    return f"{job.run_count}, {job.resume_count} resumed" if job.resume_count else str(job.run_count)
 
 
 class Summary(PlainLines):
