@@ -121,10 +121,7 @@ class Hub:
 
     async def _tell(self, heard: Heard, revision: int) -> None:
         if not self._subscriptions:
-            for job_id in heard:
-                self._latest.forget(job_id)
-                self._known.forget(job_id)
-                self._snapshots.forget(job_id)
+            await self._forget(heard)
             return
         updates: dict[str, Update | None] = {}
         for chunk in _chunks(sorted(heard)):
@@ -135,6 +132,13 @@ class Hub:
         changed = dict.fromkeys(heard.keys() | moved)
         for subscription in self._subscriptions:
             subscription.mark(changed, revision)
+
+    async def _forget(self, job_ids: Collection[str]) -> None:
+        async with self._reading:  # a list that is being made would keep what it read before
+            for job_id in job_ids:
+                self._latest.forget(job_id)
+                self._known.forget(job_id)
+                self._snapshots.forget(job_id)
 
     async def _moved(self, updates: Mapping[str, Update | None]) -> set[str]:
         """Jobs whose place in the queue changed with these, and is not what the updates say.

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import weakref
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -371,6 +372,34 @@ async def test_a_job_that_ends_while_nobody_watches_leaves_nothing_behind(daemon
         return held() is None
 
     await wait_until(is_forgotten, "nothing is held of what it had in flight", DEADLINE)
+
+
+async def test_a_list_that_was_read_before_a_change_keeps_nothing_that_is_told_later(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaaa", state=JobState.RUNNING, queue_time=None)
+    has_read, loop, go_on = asyncio.Event(), asyncio.get_running_loop(), threading.Event()
+
+    def select(db: sqlite3.Connection) -> list[Job]:
+        found = jobs.by_ids(db, [job.id])
+        loop.call_soon_threadsafe(has_read.set)
+        go_on.wait(DEADLINE)
+        return found
+
+    async def has_heard() -> bool:
+        return daemon.hub._revision == daemon.store.revision and not daemon.hub._heard
+
+    await wait_until(has_heard, "the new job is told", DEADLINE)
+    async with daemon.hub._framing:
+        listing = asyncio.create_task(daemon.hub.find(select))
+    await has_read.wait()
+    await _change(daemon, job.id, state=JobState.PAUSED)
+    await wait_until(has_heard, "a frame has begun to tell the pause", DEADLINE)
+    go_on.set()
+    await listing
+    async with _watching(daemon, daemon.hub.token(daemon.store.revision)) as watcher:
+        await watcher.catch_up()
+        daemon.hub.changed(job.id)
+        await watcher.read()
+        assert watcher.jobs[job.id].state == job_pb2.JOB_STATE_PAUSED
 
 
 async def _sql(daemon: InProcessDaemon, *statements: str) -> None:
