@@ -26,6 +26,7 @@ from milepost.tui.filters import terminal_filters
 from milepost.tui.link import Link, LinkState
 from milepost.tui.memory import Memory
 from milepost.tui.screens.jobs import JobsScreen
+from milepost.tui.shelf import Shelf
 from milepost.tui.status import Glyphs, glyphs_for
 from milepost.tui.store import Changes, JobStore
 from milepost.tui.theme import DEFAULT_THEME, THEMES, Look, default_variables, make_look
@@ -69,6 +70,7 @@ class MilepostApp(App[None]):
         self.environ = environ
         self.clock = clock or Clock()
         self.store = JobStore()
+        self.shelf = Shelf()
         self.connection: Connection | None = None
         self.first_job = job
         self.changes: Signal[Changes] = Signal(self, "changes")

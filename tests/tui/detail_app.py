@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from milepost.common.client import Client
 from milepost.core.model import Job, JobState, Reason, ReportKind
 from milepost.tui.clock import Clock
+from milepost.tui.shelf import Shelf
 from milepost.tui.status import UNICODE
 from milepost.tui.theme import DARK, Look, make_look
 from milepost.tui.widgets.detail import JobDetail
@@ -36,7 +37,7 @@ class DetailApp(App[None]):
         self.clock = Clock()
 
     def compose(self) -> ComposeResult:
-        yield JobDetail(lambda: self.client)
+        yield JobDetail(lambda: self.client, Shelf())
 
     @property
     def detail(self) -> JobDetail:

@@ -60,10 +60,10 @@ async def test_one_cursor_and_the_keys_that_work_where_it_is(daemon: InProcessDa
         await ui.go_to(JOB)
         assert "pane" not in ui.line_of("#hints")
         await ui.press("tab")
-        assert _cursors(ui) == ["!"]  # not into the filter
+        assert _cursors(ui) == ["△"]  # not into the filter
         await ui.press("enter")
         await ui.until(lambda: "network: No answer." in ui.text(), "the items of the job")
-        assert _cursors(ui) == ["!"]
+        assert _cursors(ui) == ["△"]
         assert " tab pane " in ui.line_of("#hints")
         assert "[t ↻ Retry failed]" in ui.line_of("#actions")
         await ui.press("tab", "tab")

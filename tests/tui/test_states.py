@@ -217,6 +217,24 @@ async def test_a_job_on_a_small_screen_says_how_old_it_is_and_keeps_what_is_know
         await ui.until(lambda: "lost 19s ago" in ui.line_of("#job-actions"), "its age goes on")
 
 
+async def test_a_job_that_was_open_is_shown_as_it_was_when_it_is_opened_again(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await insert(daemon, "j-aaaaaaaa", JobState.RUNNING)
+    async with open_ui(daemon, tmp_path, (80, 24)) as ui:
+        await ui.press("enter")
+        await ui.until(lambda: "fetch  ✗○○" in ui.text() and "> ✗ a" in ui.text(), "its items are read")
+        await ui.press("escape")
+        await hold(ui, state=LinkState.LOST)
+        connection = ui.app.connection
+        assert connection is not None
+        connection.client = None
+        await ui.press("enter")
+        await ui.until(lambda: "This could not be read:" in ui.text(), "nothing can be read")
+        await ui.until(lambda: "fetch  ✗○○" in ui.text(), "its grid is there")
+        assert "> ✗ a" in ui.text()
+
+
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (60, 16), (59, 15), (40, 15), (30, 6), (20, 3)])
 async def test_every_size_shows_the_jobs(daemon: InProcessDaemon, tmp_path: Path, size: tuple[int, int]) -> None:
     await insert(daemon, "j-aaaaaaaa", JobState.FAILED)

@@ -23,6 +23,7 @@ from milepost.tui import documents
 from milepost.tui.actions import offered_one
 from milepost.tui.row_making import row_for
 from milepost.tui.rows import JobRow
+from milepost.tui.shelf import Shelf
 from milepost.tui.status import ATTENTION, Status
 from milepost.tui.theme import look_of
 from milepost.tui.widgets.cells import plain
@@ -48,7 +49,7 @@ TALL = 14
 
 
 class JobDetail(Widget):
-    """`client_of` gives the connection there is now, or None. It closes only by hand."""
+    """`client_of` gives the connection there is now, or None; `shelf` what was read before. It closes only by hand."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right_square_bracket", "tab(1)", "Next tab", id="detail.next_tab", show=False),
@@ -83,8 +84,15 @@ class JobDetail(Widget):
     class Closed(Message):
         """A person closed the detail."""
 
-    def __init__(self, client_of: "Callable[[], Client | None]", *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        client_of: "Callable[[], Client | None]",
+        shelf: Shelf,
+        *,
+        id: str | None = None,  # noqa: A002 - as every widget
+    ) -> None:
         super().__init__(id=id)
+        self._shelf = shelf
         self._row: JobRow | None = None
         self._bar = TabBar(id="detail-tabs")
         self._why = Static(id="detail-why", markup=False)
@@ -142,17 +150,28 @@ class JobDetail(Widget):
     def show(self, job: "Job | None") -> None:
         """The newest document of the open job; None closes what is open. May be called for every repaint."""
         if job is None:
+            self._put_away()
             self._row = None
             self._reading.stop()
             return
+        if self.job_id != job.id:
+            self._put_away()
         before, self._row = self._row, row_for(job)
         if before is None or before.job.id != job.id:
             for pane in self._panes.values():
                 pane.clear()
+            self.items.recall(self._shelf.get(job.id))
             self._reading.start(self._pane, self._row)
         elif before.job.revision != job.revision:
             self._reading.job_changed(self._row)
         self._paint()
+
+    def _put_away(self) -> None:
+        if self._row is not None:
+            self._shelf.put(self._row.job.id, self.items.kept)
+
+    def on_unmount(self) -> None:
+        self._put_away()
 
     def focus_tab(self) -> None:
         self._pane.focus_target.focus()

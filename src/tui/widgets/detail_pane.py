@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from textual.containers import Vertical
 
 from milepost.tui.rows import JobRow
+from milepost.tui.shelf import Shelf
 
 if TYPE_CHECKING:
     from milepost.common.client import Client
@@ -16,16 +17,23 @@ SPLITS = (25, 50, 75)
 
 
 class DetailPane(Vertical):
-    """`client_of` as for JobDetail."""
+    """`client_of` and `shelf` as for JobDetail."""
 
     DEFAULT_CSS = """
     DetailPane { display: none; }
     DetailPane.open { display: block; }
     """
 
-    def __init__(self, client_of: "Callable[[], Client | None]", *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        client_of: "Callable[[], Client | None]",
+        shelf: Shelf,
+        *,
+        id: str | None = None,  # noqa: A002 - as every widget
+    ) -> None:
         super().__init__(id=id)
         self._client_of = client_of
+        self._shelf = shelf
         self._detail: JobDetail | None = None
         self.split = SPLITS[1]
 
@@ -46,7 +54,7 @@ class DetailPane(Vertical):
         if self._detail is None:
             from milepost.tui.widgets.detail import JobDetail  # more than the list itself: not before the first paint
 
-            self._detail = JobDetail(self._client_of, id="detail")
+            self._detail = JobDetail(self._client_of, self._shelf, id="detail")
             self.mount(self._detail)
         self.add_class("open")
         self.styles.height = f"{self.split}%"

@@ -56,6 +56,19 @@ class ItemList(NotedList):
         self.scroll_to(y=0, animate=False, force=True, immediate=True)
         self.show_count(0)
 
+    @property
+    def window(self) -> "Window[Item]":
+        return self._window
+
+    def recall(self, window: "Window[Item] | None") -> None:
+        """As it was read some time ago: it is to be read again."""
+        if window is not None:
+            window.outdate()
+            self._window = window
+            held = [item for line in window.held if (item := window.at(line))]
+            self._longest_key = max([self._longest_key, *(cells_of(name_of(item)) for item in held)])
+            self.show_count(window.total or 0)
+
     def outdate(self) -> None:
         self._window.outdate()
 

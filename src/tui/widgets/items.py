@@ -15,6 +15,7 @@ from milepost.common.text import width as cells_of
 from milepost.core.model import ItemState
 from milepost.tui import documents, figures
 from milepost.tui.parts import Part
+from milepost.tui.shelf import Kept
 from milepost.tui.theme import Look, look_of
 from milepost.tui.widgets.cells import plain
 from milepost.tui.widgets.click_line import ClickLine
@@ -126,6 +127,18 @@ class Items(Widget):
         self.close_card()
         self.grid.clear()
         self.list.clear(ItemFilter())
+
+    @property
+    def kept(self) -> Kept:
+        """What has been read of them, for when they are shown again."""
+        return Kept(self.grid.grid, None if self.list.filter.narrows else self.list.window)
+
+    def recall(self, kept: Kept | None) -> None:
+        """As they were when they were last shown, until they are read."""
+        if kept is not None:
+            self.grid.recall(kept.grid)
+            self.list.recall(kept.items)
+            self._show_legend()
 
     def show_job(self, job: "Job") -> None:
         steps_before = len(self._job.steps) if self._job else 0

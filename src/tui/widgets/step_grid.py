@@ -60,6 +60,15 @@ class StepGrid(NotedList):
         self._column = 0
         self.show_count(0)
 
+    @property
+    def grid(self) -> "GetJobGridResponse | None":
+        return self._grid
+
+    def recall(self, grid: "GetJobGridResponse | None") -> None:
+        """As it was read some time ago: it is to be read again."""
+        self._grid = grid
+        self.refresh()
+
     def show_job(self, job: "Job") -> None:
         before, self._job = self._job, job
         if before is None or len(before.steps) != len(job.steps):
