@@ -22,7 +22,7 @@ from milepost.common.filter import EVERYTHING, Node, parse
 from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Job
 from milepost.daemon.known_jobs import Heard, Known, KnownJobs
-from milepost.daemon.snapshot import Snapshots, Surroundings
+from milepost.daemon.snapshot import Snapshots
 from milepost.daemon.store import jobs, queue
 from milepost.daemon.store.advance import Advance
 from milepost.daemon.store.filters import Clause
@@ -42,6 +42,8 @@ FAILED_FRAME = 1.0
 CHUNK = 100
 #: Places in the queue whose changes are told without a change of the job itself.
 TOLD_PLACES = 100
+
+Select = Callable[[sqlite3.Connection], list[Job]]
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +165,7 @@ class Hub:
         async with self._reading:
             known = self._known.after(heard)
             unknown = [job_id for job_id in heard if job_id not in known]
-            read = await self._read(unknown) if unknown else {}
+            read = await self._read(lambda db: jobs.by_ids(db, unknown)) if unknown else {}
             for job_id in unknown:
                 self._known.forget(job_id)
             updates: dict[str, Update | None] = dict.fromkeys(set(unknown) - read.keys())
@@ -171,35 +173,30 @@ class Hub:
             self._latest.keep(updates)
             return updates
 
-    async def _read(self, job_ids: Collection[str]) -> dict[str, Known]:
-        """Without those that are gone."""
+    async def _read(self, select: Select) -> dict[str, Known]:
+        """By id, without those that are gone."""
 
         def read(db: sqlite3.Connection) -> dict[str, Known]:
-            found = jobs.by_ids(db, job_ids)
+            found = select(db)
             around = self._snapshots.surroundings(db, found)
             return {job.id: Known.read(job, around) for job in found}
 
         return await self._store.read(read)
 
-    async def find(self, select: Callable[[sqlite3.Connection], list[Job]]) -> tuple[list[Job], list[Update | None]]:
-        """The jobs that are selected, as rows and encoded; None for one that cannot be built."""
-
-        def read(db: sqlite3.Connection) -> tuple[list[Job], Surroundings]:
-            found = select(db)
-            return found, self._snapshots.surroundings(db, found)
-
+    async def find(self, select: Select) -> tuple[list[Job], list[Update | None]]:
+        """The jobs that are selected, as rows, and encoded as they are then; None for one that cannot be built."""
+        found = await self._store.read(select)  # not in turn with frames: some filters take long
         async with self._reading:
-            found, around = await self._store.read(read)
-            kept = {job.id: self._latest.get(job.id) for job in found}
-            stale = {
-                job.id: Known.read(job, around) for job in found if not self._is_current(kept[job.id], job, around)
-            }
+            read = await self._read(lambda db: jobs.current(db, found))
+            kept = {job_id: self._latest.get(job_id) for job_id in read}
+            stale = {job_id: known for job_id, known in read.items() if not self._is_current(kept[job_id], known)}
             fresh = await self._encode(list(stale.values()))
             self._latest.keep(fresh)
-            return found, [fresh.get(job.id) if job.id in stale else kept[job.id] for job in found]
+            updates = {**kept, **dict.fromkeys(stale), **fresh}
+            return found, [updates.get(job.id) for job in found]
 
-    def _is_current(self, update: Update | None, job: Job, around: Surroundings) -> bool:
-        return job.id not in self._heard and is_current(update, job, around)
+    def _is_current(self, update: Update | None, known: Known) -> bool:
+        return known.job.id not in self._heard and is_current(update, *known)
 
     async def _encode(self, found: Sequence[Known]) -> dict[str, Update]:
         """Without those that cannot be built."""

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from milepost.core.errors import Code, MilepostError
 from milepost.core.model import Job, JobState
 from milepost.daemon import watch
 from milepost.daemon.live import Live, RunningTask
+from milepost.daemon.snapshot import Surroundings
 from milepost.daemon.store import jobs
 from milepost.daemon.store.group_commit import Transaction
 from milepost.v1 import job_pb2
@@ -374,22 +375,25 @@ async def test_a_job_that_ends_while_nobody_watches_leaves_nothing_behind(daemon
     await wait_until(is_forgotten, "nothing is held of what it had in flight", DEADLINE)
 
 
-async def test_a_list_that_was_read_before_a_change_keeps_nothing_that_is_told_later(daemon: InProcessDaemon) -> None:
+async def test_a_list_that_was_read_before_a_change_keeps_nothing_that_is_told_later(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = await daemon.insert("j-aaaaaaaa", state=JobState.RUNNING, queue_time=None)
     has_read, loop, go_on = asyncio.Event(), asyncio.get_running_loop(), threading.Event()
+    surroundings = daemon.snapshots.surroundings
 
-    def select(db: sqlite3.Connection) -> list[Job]:
-        found = jobs.by_ids(db, [job.id])
+    def read_and_wait(db: sqlite3.Connection, found: Sequence[Job]) -> Surroundings:
         loop.call_soon_threadsafe(has_read.set)
         go_on.wait(DEADLINE)
-        return found
+        return surroundings(db, found)
 
     async def has_heard() -> bool:
         return daemon.hub._revision == daemon.store.revision and not daemon.hub._heard
 
     await wait_until(has_heard, "the new job is told", DEADLINE)
+    monkeypatch.setattr(daemon.snapshots, "surroundings", read_and_wait)
     async with daemon.hub._framing:
-        listing = asyncio.create_task(daemon.hub.find(select))
+        listing = asyncio.create_task(daemon.client.call(daemon.client.jobs.ListJobs, pb.ListJobsRequest()))
     await has_read.wait()
     await _change(daemon, job.id, state=JobState.PAUSED)
     await wait_until(has_heard, "a frame has begun to tell the pause", DEADLINE)
@@ -400,6 +404,30 @@ async def test_a_list_that_was_read_before_a_change_keeps_nothing_that_is_told_l
         daemon.hub.changed(job.id)
         await watcher.read()
         assert watcher.jobs[job.id].state == job_pb2.JOB_STATE_PAUSED
+
+
+async def test_watchers_do_not_wait_for_a_filter_that_takes_long(daemon: InProcessDaemon) -> None:
+    job = await daemon.insert("j-aaaaaaaa")
+    has_begun, loop, go_on = asyncio.Event(), asyncio.get_running_loop(), threading.Event()
+
+    def select(db: sqlite3.Connection) -> list[Job]:
+        found = jobs.by_ids(db, [job.id])
+        loop.call_soon_threadsafe(has_begun.set)
+        go_on.wait(2 * DEADLINE)
+        return found
+
+    async with _watching(daemon) as watcher:
+        await watcher.catch_up()
+        listing = asyncio.create_task(daemon.hub.find(select))
+        try:
+            await has_begun.wait()
+            await _change(daemon, job.id, priority=5)
+            await watcher.read_until_priority(job.id, 5)
+        finally:
+            go_on.set()
+            _, (update,) = await listing
+        assert update is not None
+        assert pb.ListJobsResponse.FromString(update.encoded).jobs[0].priority == 5, "not as it was when it was chosen"
 
 
 async def _sql(daemon: InProcessDaemon, *statements: str) -> None:

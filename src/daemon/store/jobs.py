@@ -92,6 +92,15 @@ def by_ids(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[Job]:
     return _select(db, "WHERE job.id IN (SELECT value FROM json_each(?)) ORDER BY job.sequence DESC", (wanted,))
 
 
+def current(db: sqlite3.Connection, known: Sequence[Job]) -> list[Job]:
+    """These jobs as they are now; only those that changed since they were read are read again."""
+    wanted = rows.dump([job.id for job in known])
+    revisions = {row["id"]: row["revision"] for row in db.execute(_QUERIES.revisions, (wanted,)).fetchall()}
+    unchanged = [job for job in known if revisions.get(job.id) == job.revision]
+    changed = revisions.keys() - {job.id for job in unchanged}
+    return [*unchanged, *by_ids(db, changed)] if changed else unchanged
+
+
 def page(
     db: sqlite3.Connection, clause: str, arguments: Sequence[Any], before_sequence: int | None, limit: int
 ) -> list[Job]:

@@ -24,6 +24,9 @@ WHERE id = :id;
 -- name: state
 SELECT state FROM job WHERE id = ?;
 
+-- name: revisions
+SELECT id, revision FROM job WHERE id IN (SELECT value FROM json_each(?));
+
 -- name: ended_of_key
 SELECT id FROM job INDEXED BY job_ended_key
 WHERE uniqueness_key = ? AND state IN ('COMPLETED', 'FAILED', 'CANCELLED') AND id <> ?
