@@ -29,7 +29,7 @@ def describe(context: Context, job: job_pb2.Job) -> None:
     cell = state_cell(job, now)
     context.out(f"{context.paint(cell.colour, cell.text)}  {context.paint('bold', safe(job.name))}  {job.id}")
     for label, text in (*_findings(context, job, now), *_facts(job, now)):
-        context.out(f"  {label:<10}{text}")
+        context.out(f"  {label:<9} {text}")
     if job.steps:
         context.out("")
         context.out_table(

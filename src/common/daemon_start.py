@@ -57,7 +57,8 @@ def _refuse_other_socket(settings: Settings) -> None:
         raise MilepostError(
             Code.DAEMON_UNREACHABLE,
             f"No daemon listens at {settings.socket}: that of {settings.state_dir} does at {there}.",
-            "Leave out --socket and MILEPOST_SOCKET: it is found by its state folder.",
+            "Leave out the setting socket (--socket, MILEPOST_SOCKET): it is found by its state folder. "
+            "Or stop it: milepost daemon stop",
         )
 
 

@@ -58,7 +58,8 @@ def _counted(counts: job_pb2.Counts, processed: str) -> str:
 
 def empty_words(job: job_pb2.Job) -> str:
     """Of a job that is completed since there was nothing to do; else empty."""
-    if job.state != job_pb2.JOB_STATE_COMPLETED or job.counts.total:
+    takes_items = any(step.takes == "each" for step in job.steps[1:])
+    if job.state != job_pb2.JOB_STATE_COMPLETED or job.counts.total or not takes_items:
         return ""
     whose = f"Its input {safe(job.input.name)} had" if job.input.name else "It had"
     return f"{whose} no items: nothing was processed."
@@ -111,17 +112,44 @@ def clock_words(moment: Timestamp, now: float) -> str:
 def submit_words(job: job_pb2.Job) -> str:
     """The command that submits it anew, as far as its document tells how it was submitted.
 
-    Of the input it has the name, not the folder.
+    Of the input it has the name, not the folder; of a command not how many at a time, nor its attempts and time-out.
     """
     given = shell_words([safe(job.input.name)]) if job.input.name else "FILE"
+    options = shell_words(_submit_options(job))
     if job.command:
-        return f"milepost submit --each {given} -- {shell_words(map(safe, job.command))}"
+        words = [options, "--each", given, "--", shell_words(map(safe, job.command))]
+    else:
+        words = [shell_words([safe(job.pipeline_source)]), "--input", given, options]
+    return " ".join(["milepost submit", *filter(None, words)])
+
+
+def _submit_options(job: job_pb2.Job) -> list[str]:
     import json
 
-    words: list[str] = []
+    options: list[str] = []
+    if job.name != job.pipeline:
+        options += ["--name", safe(job.name)]
+    for name, text in sorted(job.labels.items()):
+        options += ["--label", safe(f"{name}={text}")]
+    if job.queue not in ("", "default"):
+        options += ["--queue", safe(job.queue)]
+    if job.priority:
+        options += ["--priority", str(job.priority)]
     for name, value in json.loads(job.parameters_json or "{}").items():
-        words += ["--param", safe(f"{name}={value if isinstance(value, str) else json.dumps(value)}")]
-    return f"milepost submit {shell_words([safe(job.pipeline_source)])} --input {given} {shell_words(words)}".rstrip()
+        options += ["--param", safe(f"{name}={_parameter(value)}")]
+    return options
+
+
+def _parameter(value: object) -> str:
+    """As `--param` takes it: JSON, or text that is none."""
+    import json
+
+    if isinstance(value, str) and value.isprintable():
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value)
 
 
 def reason_words(reason: job_pb2.Reason) -> str:

@@ -35,8 +35,6 @@ from milepost.core.transitions import NOTHING_LEFT, RESUME_INSTEAD, TABLE, Effec
 #: Automatic resumes without progress in between, before a person has to look (R8, J7).
 AUTO_RESUME_LIMIT = 5
 
-_OF_THE_INPUT = frozenset({CORRUPT_SOURCE, DUPLICATE})
-
 _STOPS: Mapping[Effect, tuple[JobState, bool]] = MappingProxyType(
     {
         Effect.STOP_TO_PAUSE: (JobState.PAUSED, False),
@@ -251,9 +249,10 @@ def waiting(job: Job, reason: Reason) -> Job:
     return replace(job, state=JobState.WAITING, reason=reason, stop=None, queue_time=None)
 
 
-def reason_of_root(failure: Failure) -> Reason:
+def reason_of_root(job: Job, failure: Failure) -> Reason:
     """Why a job cannot go on: so a task failed that the whole of it needs."""
-    if failure.error_class in _OF_THE_INPUT:
+    is_duplicate_of_input = failure.error_class == DUPLICATE and job.input is not None
+    if failure.error_class == CORRUPT_SOURCE or is_duplicate_of_input:
         advice = "Then submit it again; a resume reads the same copy, which helps only where the pipeline was mended."
         return Reason(INPUT_UNUSABLE, failure.message, f"{failure.remedy} {advice}".strip())
     return Reason(

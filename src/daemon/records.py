@@ -191,7 +191,7 @@ def _add_children(
 
 def _cannot_go_on(tx: Transaction, job: Job, failure: Failure, now: float) -> Job | None:
     """The job as it is then; None when it has been stopped before."""
-    reason = lifecycle.reason_of_root(failure)
+    reason = lifecycle.reason_of_root(job, failure)
     stopped = lifecycle.cannot_go_on(job, reason, now)
     if stopped is job:
         return None

@@ -36,11 +36,13 @@ class Enumeration:
         self._size = 0
         self._sent_time = 0.0
         self._unacknowledged: deque[tuple[int, concurrent.futures.Future[None]]] = deque()
+        # Items without an input are the pipeline's own: to mend it and resume is all that they need.
+        self._without_key = "corrupt_source" if execution.session.job.input else "invalid_result"
 
     def add(self, item: object) -> bool:
         """True when the chunk should go out now. Raises InvalidResult that names the item's number, from 1."""
         number = self._position + len(self._keys) + 1
-        key, payload = keyed(item, self._execution.step.key, str(number), f"Item {number}", "corrupt_source")
+        key, payload = keyed(item, self._execution.step.key, str(number), f"Item {number}", self._without_key)
         self._keys.append(key)
         self._payloads.append(payload)
         self._size += len(key) + len(payload)

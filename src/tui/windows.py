@@ -76,6 +76,13 @@ class Window(Generic[T]):
         if len(self._held) > KEEP or any(line >= self.total for line in self._held):
             self._held = {line: held for line, held in self._held.items() if line in near and line < self.total}
 
+    def outdated(self) -> "Window[T]":
+        """What it holds, in a window of its own, to be asked for again."""
+        copy: Window[T] = Window()
+        copy.total, copy._held, copy._counted_at, copy._age = self.total, self._held.copy(), self._counted_at, self._age
+        copy.outdate()
+        return copy
+
     def _is_fresh(self, line: int) -> bool:
         held = self._held.get(line)
         return held is not None and held[0] == self._age

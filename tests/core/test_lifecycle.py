@@ -10,10 +10,11 @@ from milepost.core.lifecycle import (
     Request,
     cannot_go_on,
     decide,
+    reason_of_root,
     settle,
     started,
 )
-from milepost.core.model import Command, Job, JobState, Reason, RunEnd, RunnerLostPolicy, Stop
+from milepost.core.model import Command, Failure, InputFile, Job, JobState, Reason, RunEnd, RunnerLostPolicy, Stop
 from milepost.core.transitions import NOTHING_LEFT, TABLE, Effect, Refusal
 from tests.core.factories import ALL_DONE, AT_228, CREATORS, counts, job
 
@@ -166,6 +167,25 @@ def test_a_failed_task_of_the_root_fails_the_job_even_when_nothing_remains() -> 
     assert failing.stop is not None
     after = settle(failing, CREATORS, RunEnd.LOST, None, 200.0)
     assert (after.state, after.reason) == (JobState.FAILED, Reason("TASK_FAILED", "report: no."))
+
+
+@pytest.mark.parametrize(
+    ("error_class", "has_input", "code"),
+    [
+        ("corrupt_source", True, "INPUT_UNUSABLE"),
+        ("corrupt_source", False, "INPUT_UNUSABLE"),  # it was asked for, and not given
+        ("duplicate", True, "INPUT_UNUSABLE"),
+        ("duplicate", False, "TASK_FAILED"),  # the pipeline's own items: a resume runs what was mended
+        ("error", True, "TASK_FAILED"),
+    ],
+)
+def test_a_resume_is_no_help_where_the_input_is_to_blame(error_class: str, has_input: bool, code: str) -> None:
+    given = InputFile("input/rows.csv", "rows.csv", 10, "0" * 64) if has_input else None
+    reason = reason_of_root(job(input=given), Failure(error_class, "", "It is no good.", remedy="Mend it."))
+    assert reason.code == code
+    assert reason.message.endswith("It is no good.")
+    assert reason.remedy.startswith("Mend it.")
+    assert ("submit it again" in reason.remedy) == (code == "INPUT_UNUSABLE")
 
 
 def test_what_someone_asked_for_stands_when_the_job_cannot_go_on() -> None:

@@ -77,7 +77,9 @@ def test_unusable_item_is_named(worker: Open, item: str, message: str) -> None:
         while frame["type"] == "items":
             assert frame["children"] == [["a", '{"id":"a"}']]
             frame = process.receive()
-        assert message in frame["results"][0][7]["message"]
+        failure = frame["results"][0][7]
+        assert message in failure["message"]
+        assert failure["error_class"] == "invalid_result", "there is no input to be mended"
 
 
 def test_items_without_a_key_are_known_by_their_number(worker: Open) -> None:

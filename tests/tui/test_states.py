@@ -14,6 +14,7 @@ import milepost
 from milepost.core.model import JobState
 from milepost.tui.link import LinkState
 from milepost.tui.screens import listing
+from milepost.tui.screens.job import JobScreen
 from milepost.v1 import job_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support import factories
@@ -215,6 +216,22 @@ async def test_a_job_on_a_small_screen_says_how_old_it_is_and_keeps_what_is_know
         await ui.until(lambda: "score  ━━━━" in ui.text(), "how much of each step is processed is known")
         ui.clock.pass_by(5)
         await ui.until(lambda: "lost 19s ago" in ui.line_of("#job-actions"), "its age goes on")
+
+
+async def test_a_job_open_below_the_list_is_shown_as_it_is_on_the_whole_screen(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    await insert(daemon, "j-aaaaaaaa", JobState.RUNNING)
+    async with open_ui(daemon, tmp_path, (120, 36)) as ui:
+        await ui.press("enter")
+        await ui.until(lambda: "fetch  ✗○○" in ui.text(), "its items are read")
+        await hold(ui, state=LinkState.LOST)
+        connection = ui.app.connection
+        assert connection is not None
+        connection.client = None
+        await ui.press("enter")
+        await ui.until(lambda: isinstance(ui.app.screen, JobScreen), "it is on the whole screen")
+        await ui.until(lambda: "fetch  ✗○○" in ui.text(), "its grid is there")
 
 
 async def test_a_job_that_was_open_is_shown_as_it_was_when_it_is_opened_again(

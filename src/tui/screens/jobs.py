@@ -182,6 +182,7 @@ class JobsScreen(DetailingScreen):
             return
         self.listing.follow_hand()
         if self.detail_pane.is_open or self.size.height < ROOMY:
+            self.detail_pane.put_away()
             self.milepost.open_job(self.view.cursor_id)
         else:
             self.detail_pane.open()

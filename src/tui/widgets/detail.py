@@ -150,12 +150,12 @@ class JobDetail(Widget):
     def show(self, job: "Job | None") -> None:
         """The newest document of the open job; None closes what is open. May be called for every repaint."""
         if job is None:
-            self._put_away()
+            self.put_away()
             self._row = None
             self._reading.stop()
             return
         if self.job_id != job.id:
-            self._put_away()
+            self.put_away()
         before, self._row = self._row, row_for(job)
         if before is None or before.job.id != job.id:
             for pane in self._panes.values():
@@ -166,12 +166,13 @@ class JobDetail(Widget):
             self._reading.job_changed(self._row)
         self._paint()
 
-    def _put_away(self) -> None:
+    def put_away(self) -> None:
+        """What was read is there for whoever opens the job next."""
         if self._row is not None:
             self._shelf.put(self._row.job.id, self.items.kept)
 
     def on_unmount(self) -> None:
-        self._put_away()
+        self.put_away()
 
     def focus_tab(self) -> None:
         self._pane.focus_target.focus()

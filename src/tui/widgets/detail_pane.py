@@ -64,6 +64,11 @@ class DetailPane(Vertical):
         if self._detail is not None:
             self._detail.show(None)
 
+    def put_away(self) -> None:
+        """What was read of the job that is open, for another place where it is shown."""
+        if self.detail is not None:
+            self.detail.put_away()
+
     def show(self, row: JobRow | None) -> None:
         """The job as it was last told, while the pane is open."""
         if self._detail is not None and self.is_open and row is not None:

@@ -63,8 +63,7 @@ class ItemList(NotedList):
     def recall(self, window: "Window[Item] | None") -> None:
         """As it was read some time ago: it is to be read again."""
         if window is not None:
-            window.outdate()
-            self._window = window
+            self._window = window.outdated()
             held = [item for line in window.held if (item := window.at(line))]
             self._longest_key = max([self._longest_key, *(cells_of(name_of(item)) for item in held)])
             self.show_count(window.total or 0)
