@@ -59,7 +59,7 @@ def _recommended(job: Condition, stalled: bool) -> Sequence[Command]:
 
 
 def position_text(definition: PipelineDefinition, steps: Sequence[Counts], retrying: int = 0) -> str:
-    """Where a job stands: "continues with 228 of 313 processed; 85 remain"; `retrying`: those that run again."""
+    """Where a job stands: "continues at 229 of 313; 85 remain; 11 failed are kept"; `retrying`: those run again."""
     total, total_known, succeeded, failed, skipped, _, in_flight, pending = progress.job_counts(definition, steps)
     processed, remaining = succeeded + failed + skipped, pending + in_flight
     unit = "item" if definition.item_line else "step"
@@ -72,7 +72,7 @@ def position_text(definition: PipelineDefinition, steps: Sequence[Counts], retry
         return f"continues with reading its input; {processed} {unit}s processed"
     parts = []
     if remaining:
-        parts.append(f"continues with {processed} of {total} processed")
+        parts.append(f"continues at {processed + 1} of {total}")
         parts.append("1 remains" if remaining == 1 else f"{remaining} remain")
     else:
         parts.append(f"all {total} {unit}s are processed; continues with the steps after them")

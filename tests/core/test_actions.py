@@ -67,10 +67,10 @@ def test_what_is_recommended() -> None:
 
 def test_resume_says_where_it_continues() -> None:
     resume = words(job(JobState.FAILED), Command.RESUME)
-    assert resume == "continues with 228 of 313 processed; 85 remain; 11 failed are kept; finished already: items"
+    assert resume == "continues at 229 of 313; 85 remain; 11 failed are kept; finished already: items"
     pipeline = command_pipeline(("true",), 4, 1, None)
     last = replace(job(JobState.PAUSED), steps=(counts(0, "items", 1, done=1), counts(1, "run", 9, done=8)))
-    assert position_text(pipeline, steps_of(last, pipeline)) == "continues with 8 of 9 processed; 1 remains"
+    assert position_text(pipeline, steps_of(last, pipeline)) == "continues at 9 of 9; 1 remains"
 
 
 def test_resume_of_a_broken_enumeration_says_so() -> None:
@@ -83,7 +83,7 @@ def test_resume_of_a_broken_enumeration_says_so() -> None:
 def test_words_say_how_many_failed_tasks_run_again() -> None:
     failed = job(JobState.FAILED)
     text = effect_text(CREATORS, steps_of(failed), Command.RESUME, Effect.ENQUEUE, retrying=11)
-    assert text.startswith("continues with 228 of 313 processed; 85 remain; runs 11 failed tasks again")
+    assert text.startswith("continues at 229 of 313; 85 remain; runs 11 failed tasks again")
     one = effect_text(CREATORS, steps_of(failed), Command.RETRY, Effect.RETRY_AND_ENQUEUE, retrying=1)
     assert one == "runs 1 failed task again"
 

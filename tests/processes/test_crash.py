@@ -47,7 +47,7 @@ async def test_a_job_told_to_hold_waits_for_resume_and_retry_runs_just_what_fail
     processed = held.counts.processed
     daemon.gate.touch()
     answer = await daemon.client.call(daemon.client.jobs.ResumeJob, job_service_pb2.ResumeJobRequest(job=job.id))
-    continues = f"continues with {processed} of 313 processed; {313 - processed} remain; 11 failed are kept"
+    continues = f"continues at {processed + 1} of 313; {313 - processed} remain; 11 failed are kept"
     assert continues in answer.message
     completed = await daemon.wait_state(job.id, JobState.COMPLETED)
     assert completed.counts.failed == 11

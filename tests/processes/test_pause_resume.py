@@ -49,7 +49,7 @@ async def test_what_is_in_flight_completes_and_nothing_starts_after_holding(daem
 
     resumed = await resume(daemon, job.id)
     processed = paused.counts.processed
-    assert f"continues with {processed} of 60 processed" in resumed.message
+    assert f"continues at {processed + 1} of 60" in resumed.message
     completed = await daemon.wait_state(job.id, JobState.COMPLETED)
     assert completed.resume_count == 1
     assert len(daemon.effects()) == 54

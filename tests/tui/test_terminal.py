@@ -141,7 +141,7 @@ async def pauses_resumes_and_restarts(story: Story) -> None:
     assert job.run_count == 2
 
     await terminal.press("R")
-    await terminal.wait_shown("Leave it as it is", "Restart: kills the run and starts a new one: continues with")
+    await terminal.wait_shown("Leave it as it is", "Restart: kills the run and starts a new one: continues at")
     await terminal.press("j", "Enter")
     await daemon.wait_for(job.id, lambda now: now.run_count == 3, "a new run")
     await story.wait_listed("▶ running", JobState.RUNNING)
