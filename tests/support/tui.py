@@ -173,7 +173,12 @@ class Ui:
         self.app._on_change()
         told = [document.id for document in documents]
         await self.until(lambda: set(told) <= {*self.screen.view.ids}, "they are listed")
-        await self.until(lambda: not self.app._changed.is_set(), "all is drawn")
+        await self.all_is_told()
+
+    async def all_is_told(self) -> None:
+        """And what was told has been taken in: it comes to screens as a message."""
+        await self.until(lambda: not self.app._changed.is_set(), "all is told")
+        await self.settle()
 
     def strips(self) -> list[Strip]:
         return self.app.screen._compositor.render_strips()

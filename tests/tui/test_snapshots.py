@@ -44,7 +44,8 @@ async def stands_still(ui: Ui, state: LinkState = LinkState.LIVE) -> None:
         connection.link, state=state, since=ui.clock.time - 14, stats=None, daemon_version=milepost.__version__
     )
     ui.app._on_change()
-    await ui.until(lambda: not ui.app._changed.is_set() and not ui.screen.listing.is_stale, "all is drawn")
+    await ui.all_is_told()
+    await ui.until(lambda: not ui.screen.listing.is_stale, "all is drawn")
     await ui.settle()
 
 

@@ -32,8 +32,7 @@ async def hold(ui: Ui, **values: Any) -> None:
     await ui.until(lambda: all(worker.is_finished for worker in following), "nothing is told any more")
     connection.link = replace(connection.link, **values)
     ui.app._on_change()
-    await ui.until(lambda: not ui.app._changed.is_set(), "all is told")
-    await ui.pilot.pause()
+    await ui.all_is_told()
 
 
 @asynccontextmanager
@@ -73,7 +72,7 @@ async def test_while_loading_what_comes_first_is_under_a_cursor_that_nobody_move
         assert ui.screen.view.cursor_id == job_id
         ui.app.store.apply(pb.WatchJobsResponse(jobs=[paused, completed, failed], caught_up=True))
         ui.app._on_change()
-        await ui.until(lambda: not ui.app._changed.is_set(), "all is told")
+        await ui.all_is_told()
         await ui.tell(waiting)
         assert ui.screen.view.cursor_id == job_id
 
