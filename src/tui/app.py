@@ -121,7 +121,7 @@ class MilepostApp(App[None]):
 
     def on_mount(self) -> None:
         self._tell_problem(self.memory.problem)
-        self.run_worker(self._tell_changes, group="changes")
+        self.run_worker(self._tell_changes(), group="changes")
         if not self.is_headless:
             self.set_interval(1.0, self._end_without_terminal)
         # The connection loads grpc, which costs more than the first paint: that comes first.
@@ -137,7 +137,7 @@ class MilepostApp(App[None]):
         self._connect()
 
     def _connect(self) -> None:
-        self.run_worker(self._follow, name="connection", exclusive=True, group="connection")
+        self.run_worker(self._follow(), name="connection", exclusive=True, group="connection")
 
     async def _follow(self) -> None:
         kind = await asyncio.to_thread(_load_connection)
