@@ -156,8 +156,8 @@ def not_allowed(job: Condition, command: Command, refusal: Refusal) -> MilepostE
 
 
 def _paused_by_file(job: Condition, file: str) -> MilepostError:
-    text = f"The file {file} pauses every job."
-    return MilepostError(Code.PAUSE_FILE, text, "Remove it, then resume.", {"job": job.id, "file": file})
+    held = held_by_file(file)
+    return MilepostError(Code.PAUSE_FILE, held.message, f"{held.remedy} Then resume.", {"job": job.id, "file": file})
 
 
 def _check_circumstances(job: Condition, command: Command, effect: Effect, circumstances: Circumstances) -> None:

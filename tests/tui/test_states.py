@@ -35,6 +35,13 @@ async def hold(ui: Ui, **values: Any) -> None:
     await ui.all_is_told()
 
 
+async def lose_daemon(ui: Ui, **values: Any) -> None:
+    """As while it reconnects: nothing can be read."""
+    await hold(ui, state=LinkState.LOST, **values)
+    assert ui.app.connection is not None
+    ui.app.connection.client = None
+
+
 @asynccontextmanager
 async def unanswered(home: Path) -> AsyncIterator[Ui]:
     """Something listens, and says nothing."""
@@ -204,10 +211,7 @@ async def test_a_job_on_a_small_screen_says_how_old_it_is_and_keeps_what_is_know
     await daemon.report(job, factories.succeeded(1, 1), factories.succeeded(2, 1))
     async with open_ui(daemon, tmp_path, (80, 24)) as ui:
         await ui.until(lambda: "1/3" in ui.text(), "an item was processed")
-        await hold(ui, state=LinkState.LOST, since=ui.clock.time - 14)
-        connection = ui.app.connection
-        assert connection is not None
-        connection.client = None  # as while it reconnects: nothing can be read
+        await lose_daemon(ui, since=ui.clock.time - 14)
         await ui.press("enter")
         await ui.until(lambda: "This could not be read:" in ui.text(), "nothing can be read")
         assert ui.line_of("#job-actions").strip() == "lost 14s ago: this is how it was (ctrl+r starts the daemon)"
@@ -224,10 +228,7 @@ async def test_a_job_open_below_the_list_is_shown_as_it_is_on_the_whole_screen(
     async with open_ui(daemon, tmp_path, (120, 36)) as ui:
         await ui.press("enter")
         await ui.until(lambda: "fetch  ✗○○" in ui.text(), "its items are read")
-        await hold(ui, state=LinkState.LOST)
-        connection = ui.app.connection
-        assert connection is not None
-        connection.client = None
+        await lose_daemon(ui)
         await ui.press("enter")
         await ui.until(lambda: isinstance(ui.app.screen, JobScreen), "it is on the whole screen")
         await ui.until(lambda: "fetch  ✗○○" in ui.text(), "its grid is there")
@@ -241,10 +242,7 @@ async def test_a_job_that_was_open_is_shown_as_it_was_when_it_is_opened_again(
         await ui.press("enter")
         await ui.until(lambda: "fetch  ✗○○" in ui.text() and "> ✗ a" in ui.text(), "its items are read")
         await ui.press("escape")
-        await hold(ui, state=LinkState.LOST)
-        connection = ui.app.connection
-        assert connection is not None
-        connection.client = None
+        await lose_daemon(ui)
         await ui.press("enter")
         await ui.until(lambda: "This could not be read:" in ui.text(), "nothing can be read")
         await ui.until(lambda: "fetch  ✗○○" in ui.text(), "its grid is there")

@@ -28,7 +28,7 @@ class JobScreen(DetailingScreen):
         self._row: JobRow | None = None
 
     def compose(self) -> ComposeResult:
-        yield JobDetail(self.milepost.client_of, self.milepost.shelf, id="detail")
+        yield JobDetail(self.milepost.client_of, self.milepost.shelf)
         yield ClickLine(id="job-actions")
         yield ClickLine(id="hints")
 

@@ -77,7 +77,7 @@ class JobsScreen(DetailingScreen):
         self._notice = self._why_empty()
         yield Static(self._notice, id="notice", classes="shown", markup=False)
         yield self.table
-        yield DetailPane(self.milepost.client_of, self.milepost.shelf, id="detail-pane")
+        yield DetailPane(self.milepost.client_of, self.milepost.shelf)
         yield ClickLine(id="actions")
         yield ClickLine(id="hints")
 

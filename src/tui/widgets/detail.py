@@ -84,14 +84,8 @@ class JobDetail(Widget):
     class Closed(Message):
         """A person closed the detail."""
 
-    def __init__(
-        self,
-        client_of: "Callable[[], Client | None]",
-        shelf: Shelf,
-        *,
-        id: str | None = None,  # noqa: A002 - as every widget
-    ) -> None:
-        super().__init__(id=id)
+    def __init__(self, client_of: "Callable[[], Client | None]", shelf: Shelf) -> None:
+        super().__init__(id="detail")
         self._shelf = shelf
         self._row: JobRow | None = None
         self._bar = TabBar(id="detail-tabs")

@@ -24,14 +24,8 @@ class DetailPane(Vertical):
     DetailPane.open { display: block; }
     """
 
-    def __init__(
-        self,
-        client_of: "Callable[[], Client | None]",
-        shelf: Shelf,
-        *,
-        id: str | None = None,  # noqa: A002 - as every widget
-    ) -> None:
-        super().__init__(id=id)
+    def __init__(self, client_of: "Callable[[], Client | None]", shelf: Shelf) -> None:
+        super().__init__(id="detail-pane")
         self._client_of = client_of
         self._shelf = shelf
         self._detail: JobDetail | None = None
@@ -54,7 +48,7 @@ class DetailPane(Vertical):
         if self._detail is None:
             from milepost.tui.widgets.detail import JobDetail  # more than the list itself: not before the first paint
 
-            self._detail = JobDetail(self._client_of, self._shelf, id="detail")
+            self._detail = JobDetail(self._client_of, self._shelf)
             self.mount(self._detail)
         self.add_class("open")
         self.styles.height = f"{self.split}%"
