@@ -25,23 +25,37 @@ class Subscription:
     resumed: bool
     covered: int
     dirty: dict[str, None] = field(default_factory=dict)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
     shown: set[str] = field(default_factory=set)
     dismissed: set[str] = field(default_factory=set)
+    _shared: bool = False
+    _change: asyncio.Future[None] | None = None
 
-    def mark(self, job_ids: Mapping[str, None], revision: int) -> None:
-        self.dirty.update(job_ids)
+    def mark(self, job_ids: dict[str, None], revision: int) -> None:
+        """Keeps `job_ids` itself where nothing else is to be told: all who take it are to be told the same."""
+        if not self.dirty:
+            self.dirty, self._shared = job_ids, True
+        else:
+            if self._shared:
+                self.dirty, self._shared = dict(self.dirty), False
+            self.dirty.update(job_ids)
         self.covered = max(self.covered, revision)
-        self.wake.set()
+        self.wake()
 
-    def take(self, limit: int) -> list[str]:
-        if len(self.dirty) <= limit:
-            taken, self.dirty = list(self.dirty), {}
-            return taken
-        taken = list(self.dirty)[:limit]
-        for job_id in taken:
-            del self.dirty[job_id]
+    def take(self, limit: int) -> Mapping[str, None]:
+        taken, self.dirty = self.dirty, {}
+        if len(taken) > limit:
+            job_ids = list(taken)
+            taken, self.dirty, self._shared = dict.fromkeys(job_ids[:limit]), dict.fromkeys(job_ids[limit:]), False
         return taken
+
+    async def changes(self) -> None:
+        """Until `wake`. Not by an asyncio.Event, which takes a tenth of the time of a message more."""
+        self._change = asyncio.get_running_loop().create_future()
+        await self._change
+
+    def wake(self) -> None:
+        if self._change is not None and not self._change.done():
+            self._change.set_result(None)
 
     def admits(self, update: Update) -> bool:
         """Whether the job is to be sent; otherwise `dismisses` tells whether to say that it left."""

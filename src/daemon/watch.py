@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -44,6 +44,8 @@ CHUNK = 100
 TOLD_PLACES = 100
 
 Select = Callable[[sqlite3.Connection], list[Job]]
+#: Takes an encoded WatchJobsResponse, and returns when the next one can be taken.
+Send = Callable[[bytes], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +92,7 @@ class Hub:
         self._closed = True
         self._wake.set()
         for subscription in self._subscriptions:
-            subscription.wake.set()
+            subscription.wake()
 
     @property
     def watchers(self) -> int:
@@ -207,10 +209,10 @@ class Hub:
 
     # --- watching ---
 
-    async def watch(self, token: str, filter_text: str) -> AsyncGenerator[bytes, None]:
-        """Encoded WatchJobsResponses, until the hub is closed.
+    async def watch(self, token: str, filter_text: str, send: Send) -> None:
+        """Until the hub is closed, or it is cancelled.
 
-        Raises MilepostError: INVALID_PAGE_TOKEN for a token that never was one, INVALID_FILTER.
+        Raises MilepostError: INVALID_PAGE_TOKEN for a token that never was one, INVALID_FILTER; and what `send` raises.
         """
         node = parse(filter_text)
         since = self._since(token)
@@ -223,11 +225,9 @@ class Hub:
                 async with self._reading:
                     self._places = await self._store.read(queue.places)
             if token and not since:
-                yield pb.WatchJobsResponse(resync=True).SerializeToString()
-            async for message in self._catch_up(subscription, since):
-                yield message
-            async for message in self._follow(subscription):
-                yield message
+                await send(pb.WatchJobsResponse(resync=True).SerializeToString())
+            await self._catch_up(subscription, since, send)
+            await self._follow(subscription, send)
         finally:
             self._subscriptions.remove(subscription)
 
@@ -250,61 +250,66 @@ class Hub:
     def token(self, revision: int) -> str:
         return f"{self._store.id}:{revision}"
 
-    async def _catch_up(self, subscription: Subscription, since: int) -> AsyncIterator[bytes]:
+    async def _catch_up(self, subscription: Subscription, since: int, send: Send) -> None:
         """What changed up to the start of the watch; what changes meanwhile is marked by frames."""
         target = subscription.covered
         deleted = await self._store.read(lambda db: jobs.deleted_since(db, since)) if since else []
         if deleted:
-            yield pb.WatchJobsResponse(deleted=deleted).SerializeToString()
+            await send(pb.WatchJobsResponse(deleted=deleted).SerializeToString())
         node = None if subscription.resumed else subscription.filter
         revision, sequence = since, 1 << 62
         while not self._closed:
             found, updates = await self.find(partial(self._changed, node, revision, sequence))
             for message in messages(subscription, (update for update in updates if update is not None)):
-                yield message
+                await send(message)
             if len(found) < CHUNK or found[-1].revision > target:
                 break
             revision, sequence = found[-1].revision, found[-1].sequence
-        yield pb.WatchJobsResponse(watch_token=self.token(target), caught_up=True).SerializeToString()
+        await send(pb.WatchJobsResponse(watch_token=self.token(target), caught_up=True).SerializeToString())
 
     def _changed(self, node: Node | None, revision: int, after_sequence: int, db: sqlite3.Connection) -> list[Job]:
         """The next jobs in order of (revision, sequence)."""
         clause = self._snapshots.clause(node) if node is not None else Clause("")
         return jobs.changed_since(db, revision, CHUNK, clause.sql, clause.arguments, after_sequence)
 
-    async def _follow(self, subscription: Subscription) -> AsyncIterator[bytes]:
+    async def _follow(self, subscription: Subscription, send: Send) -> None:
         while not self._closed:
             if not subscription.dirty:
-                subscription.wake.clear()
-                await subscription.wake.wait()
+                await subscription.changes()
                 continue
             taken = subscription.take(CHUNK)
             # Before the next wait: what comes then is not in this message.
             token = self.token(subscription.covered) if not subscription.dirty else ""
-            known = self._latest.known(taken)
-            missing = [job_id for job_id in taken if job_id not in known]
-            if missing:
-                known |= await self._refresh(dict.fromkeys(missing))
-            for message in self._live_messages(subscription, known, token):
-                yield message
+            told = self._shared.told(taken, token, self._latest.version)
+            if told is None or subscription.filter is not EVERYTHING:
+                told = await self._tell_of(subscription, taken, token)
+            for message in told:
+                await send(message)
 
-    def _live_messages(
-        self, subscription: Subscription, known: dict[str, Update | None], token: str
-    ) -> Sequence[bytes]:
-        if subscription.filter is not EVERYTHING:
-            return live_messages(subscription, known, token)
-        if self._shared.known != known or self._shared.token != token:
-            self._shared = _Shared(known, token, live_messages(subscription, known, token))
-        return self._shared.messages
+    async def _tell_of(self, subscription: Subscription, taken: Mapping[str, None], token: str) -> Sequence[bytes]:
+        known = self._latest.known(taken)
+        missing = [job_id for job_id in taken if job_id not in known]
+        if missing:
+            known |= await self._refresh(dict.fromkeys(missing))
+        told = live_messages(subscription, known, token)
+        if subscription.filter is EVERYTHING and not missing:
+            self._shared = _Shared(taken, token, self._latest.version, told)
+        return told
 
 
 @dataclass(frozen=True)
 class _Shared:
     """What was last sent to one who watches everything, for the next one who is to be sent the same."""
 
-    known: Mapping[str, Update | None] = field(default_factory=dict)
+    taken: Mapping[str, None] = field(default_factory=dict)
     token: str = ""
+    version: int = 0
     messages: Sequence[bytes] = ()
+
+    def told(self, taken: Mapping[str, None], token: str, version: int) -> Sequence[bytes] | None:
+        if taken is self.taken and version == self.version and token == self.token:
+            return self.messages
+        return None
 
 
 def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:

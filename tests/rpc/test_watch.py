@@ -5,10 +5,11 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from milepost.core.errors import Code, MilepostError
@@ -158,13 +159,69 @@ async def test_who_begins_to_watch_while_others_are_being_told_is_told_nothing_o
                 daemon.hub.changed(job_id)
             await asyncio.sleep(0)  # their frame begins
             await _change(daemon, ids[0], priority=priority)
-            async with aclosing(daemon.hub.watch(daemon.hub.token(daemon.store.revision), "")) as messages:
-                async for message in messages:
-                    told = [job.priority for job in pb.WatchJobsResponse.FromString(message).jobs if job.id == ids[0]]
-                    if told:
-                        break
-            assert told == [priority]
+            assert await _first_told_priority(daemon, ids[0]) == priority
             await others.read_until_priority(ids[0], priority)
+
+
+async def _first_told_priority(daemon: InProcessDaemon, job_id: str) -> int:
+    """To one who watches from now on."""
+    told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def send(message: bytes) -> None:
+        for priority in _priorities(message, job_id):
+            told.set_result(priority)
+            await asyncio.Event().wait()  # until the watch is cancelled
+
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+        watching = group.create_task(daemon.hub.watch(daemon.hub.token(daemon.store.revision), "", send))
+        priority = await told
+        watching.cancel()
+    return priority
+
+
+def _priorities(message: bytes, job_id: str) -> list[int]:
+    return [job.priority for job in pb.WatchJobsResponse.FromString(message).jobs if job.id == job_id]
+
+
+async def test_who_has_caught_up_is_not_told_what_others_were_told_before(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = "j-aaaaaaa2"
+    await daemon.insert(job_id, state=JobState.PAUSED, queue_time=None)
+    told: list[int] = []
+    may_begin = asyncio.Event()
+
+    async def send(message: bytes) -> None:
+        told.extend(_priorities(message, job_id))
+        await may_begin.wait()
+
+    async def is_told_twice() -> bool:
+        return len(told) == 2
+
+    async with _watching(daemon) as others, asyncio.TaskGroup() as group:
+        await others.catch_up()
+        watching = group.create_task(daemon.hub.watch("0123:5", "", send))  # a token that is answered first
+        monkeypatch.setattr(watch, "FRAME", DEADLINE)  # after the next frame none comes meanwhile
+        await _change(daemon, job_id, priority=1)
+        await others.read_until_priority(job_id, 1)
+        await _change(daemon, job_id, priority=2)
+        may_begin.set()
+        await wait_until(is_told_twice, "what it caught up with and what the frame had were told")
+        watching.cancel()
+    assert told == [2, 2]
+
+
+async def test_a_message_that_can_no_longer_be_sent_is_no_defect(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cannot_send(_token: str, _filter: str, _send: object) -> None:
+        raise grpc.aio.InternalError("execute_batch failed")
+
+    monkeypatch.setattr(daemon.hub, "watch", cannot_send)
+    with pytest.raises(MilepostError):
+        async for _ in daemon.client.stream(daemon.client.jobs.WatchJobs, pb.WatchJobsRequest()):
+            pass
+    assert not [record for record in caplog.records if "incident" in record.getMessage()]
 
 
 @pytest.mark.parametrize("token", ["0123:5", "{id}:999999"])

@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,11 +107,9 @@ class JobService(JobServiceServicer):
         rest = pb.ListJobsResponse(next_page_token=tokens.token(last), watch_token=watch_token, total_size=total)
         return b"".join([*listed, rest.SerializeToString()])
 
-    async def watch_encoded(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[bytes]:
+    async def watch_encoded(self, request: pb.WatchJobsRequest, context: Context) -> None:
         """WatchJobs with each update encoded once for all watchers."""
-        async with aclosing(self._parts.hub.watch(request.watch_token, request.filter)) as messages:
-            async for message in messages:
-                yield message
+        await self._parts.hub.watch(request.watch_token, request.filter, context.write)
 
     # --- commands ---
 
