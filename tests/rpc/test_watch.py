@@ -211,6 +211,33 @@ async def test_who_has_caught_up_is_not_told_what_others_were_told_before(
     assert told == [2, 2]
 
 
+async def test_who_ends_a_watch_ends_no_other_one(daemon: InProcessDaemon) -> None:
+    job_id = "j-aaaaaaa2"
+    await daemon.insert(job_id, state=JobState.PAUSED, queue_time=None)
+    told: list[int] = []
+    may_begin = asyncio.Event()
+
+    async def send(message: bytes) -> None:
+        told.extend(_priorities(message, job_id))
+        await may_begin.wait()
+
+    async def both_have_begun() -> bool:
+        return daemon.hub.watchers == 2
+
+    async def is_told() -> bool:
+        return 1 in told
+
+    async with asyncio.TaskGroup() as group:
+        goes_on, ends = (group.create_task(daemon.hub.watch("", "", send)) for _ in range(2))
+        await wait_until(both_have_begun, "both watch")
+        ends.cancel()
+        may_begin.set()
+        await asyncio.wait([ends])
+        await _change(daemon, job_id, priority=1)
+        await wait_until(is_told, "the other one is told")
+        goes_on.cancel()
+
+
 async def test_a_message_that_can_no_longer_be_sent_is_no_defect(
     daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
