@@ -1,5 +1,6 @@
-"""Watching: how soon a change is seen, and what it costs, with 100 watchers and 1,000 changes a second in 20 jobs.
+"""Watching: how soon a change is seen, and what it costs, with 100 watchers and 1,000 changes a second.
 
+The changes are those of two jobs, as many as a queue runs at a time unless it is told otherwise, and then of twenty.
 The API serves from this process, and so does, in turns with it, the floor: a bare watch that tells of as many changes
 in documents of the same size. The watchers are another process, and all get every byte: five of the 100 are measured,
 from the first to the last, and what they got is parsed afterwards, so that a delay is the daemon's and not that of a
@@ -11,6 +12,7 @@ of this process beyond what the same changes cost when nobody watches.
 import asyncio
 import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +23,7 @@ from bench.measuring import HERE, Effort, say
 from bench.peers.bare_watch import bare_watch
 from bench.table import Row, at_most
 from milepost.common.collector import prepare_collector
+from milepost.common.settings import DEFAULT_QUEUE_LIMIT
 from milepost.core.definition import from_json
 from milepost.core.model import Completed, Job, JobState, ReportKind
 from milepost.core.progress import Sample
@@ -33,9 +36,9 @@ from tests.support.in_process import InProcessDaemon, in_process_daemon
 
 WATCHERS = 100
 CHANGES = 1000
-JOBS = 20
+MANY_JOBS = 20
 #: Of each number of watchers in each round.
-SECONDS = 3.0
+SECONDS = 2.0
 #: A tick makes this many changes, each committed by itself, as far as they do not meet in a commit.
 _TICK = 0.01
 #: Seconds of changes until documents are as long as they stay: the floor tells of such.
@@ -52,43 +55,51 @@ Change = Callable[[str, int], Awaitable[None]]
 
 
 async def measure(effort: Effort) -> list[Row]:
-    seconds = max(1.0, SECONDS * effort.share)
-    numbers = (0, 1, WATCHERS)
     prepare_collector()  # as the daemon does
+    few = await _compare(effort, DEFAULT_QUEUE_LIMIT, (0, 1, WATCHERS))
+    many = await _compare(effort, MANY_JOBS, (0, WATCHERS))
+    return [*_rows_of_few(*few), *_rows_of_many(*many)]
+
+
+async def _compare(effort: Effort, number_of_jobs: int, watchers: Sequence[int]) -> "tuple[_Contestant, _Contestant]":
+    """Ours and the floor, in turns."""
+    seconds = max(1.0, SECONDS * effort.share)
     async with in_process_daemon() as daemon:
-        measured = effort.rounds * len(numbers) * seconds
-        jobs = await _jobs(daemon, round((_BEFORE + measured) * CHANGES / JOBS) + 100)
+        measured = effort.rounds * len(watchers) * seconds
+        items = round((_BEFORE + measured) * CHANGES / number_of_jobs) + 100
+        jobs = await _jobs(daemon, number_of_jobs, items)
         ids = [job.id for job in jobs]
-        ours = _Contestant("ours", daemon.client.socket, _Changing(ids, _changes_of(daemon, jobs)))
+        ours = _Contestant("ours", number_of_jobs, daemon.client.socket, _Changing(ids, _changes_of(daemon, jobs)))
         await ours.changing.run(_BEFORE)
         async with bare_watch([await daemon.job(job_id) for job_id in ids]) as bare:
-            floor = _Contestant("bare watch", bare.socket, _Changing(ids, bare.change))
+            floor = _Contestant("bare watch", number_of_jobs, bare.socket, _Changing(ids, bare.change))
             for _ in range(effort.rounds):
-                for number in numbers:
+                for number in watchers:
                     await ours.run(number, seconds)
                     await floor.run(number, seconds)
-    return _rows(ours, floor)
+    return ours, floor
 
 
 @dataclass
 class _Contestant:
-    """`costs`: by the number of watchers, percent of a core. `delays`: by the same, seconds, of all rounds."""
+    """`costs`: by the number of watchers, percent of a core, of each round. `delays`: by the same, seconds, sorted."""
 
     name: str
+    jobs: int
     socket: Path
     changing: "_Changing"
     costs: dict[int, list[float]] = field(default_factory=dict)
-    delays: dict[int, list[float]] = field(default_factory=dict)
+    delays: dict[int, list[list[float]]] = field(default_factory=dict)
 
     async def run(self, number: int, seconds: float) -> None:
-        watchers = await _start_watchers(self.socket, number) if number else None
+        watchers = await asyncio.to_thread(_start_watchers, self.socket, number) if number else None
         cost = await self.changing.run(seconds)
         self.costs.setdefault(number, []).append(cost)
-        told = f"  {self.name}, {number} watch: {cost:.0f} % of a core"
+        told = f"  {self.name}, {self.jobs} jobs, {number} watch: {cost:.0f} % of a core"
         if watchers is not None:
             await asyncio.sleep(_SETTLED)
-            found = [delay for seen in await _end(watchers) for delay in self.changing.delays(seen)]
-            self.delays.setdefault(number, []).extend(found)
+            found = [delay for seen in await asyncio.to_thread(_end, watchers) for delay in self.changing.delays(seen)]
+            self.delays.setdefault(number, []).append(sorted(found))
             told += f", {statistics.median(found) * 1e3:.1f} ms"
         say(told)
 
@@ -101,26 +112,37 @@ class _Contestant:
         return statistics.median(self.costs[0])
 
     def delay(self, number: int, share: float) -> float:
-        """Milliseconds that this share of the delays does not exceed."""
-        delays = sorted(self.delays[number])
-        return delays[int(len(delays) * share)] * 1e3
+        """Milliseconds that this share of the delays does not exceed; the median of the rounds."""
+        return statistics.median(delays[int(len(delays) * share)] for delays in self.delays[number]) * 1e3
 
 
-def _rows(ours: _Contestant, floor: _Contestant) -> list[Row]:
-    what = f"{CHANGES:,} changes/s in {JOBS} jobs"
+_BARE = "bare grpc.aio watch"
+_CORE = "% of a core"
+
+
+def _rows_of_few(ours: _Contestant, floor: _Contestant) -> list[Row]:
+    what = f"{CHANGES:,} changes/s in {ours.jobs} jobs"
     many, one, none = f"{what}, {WATCHERS} watchers", f"{what}, 1 watcher", f"{what}, no watcher"
-    bare, core = "bare grpc.aio watch", "% of a core"
 
     def delays(number: int, share: float) -> tuple[float, float]:
         return ours.delay(number, share), floor.delay(number, share)
 
     return [
-        Row(f"{many}: change to client, median", "ms", *delays(WATCHERS, 0.5), bare, at_most(3)),
-        Row(f"{many}: change to client, 99 %", "ms", *delays(WATCHERS, 0.99), bare),
-        Row(f"{one}: change to client, median", "ms", *delays(1, 0.5), bare, at_most(20, "ours")),
-        Row(f"{many}: cost", core, ours.cost(WATCHERS), floor.cost(WATCHERS), bare, at_most(50, "ours")),
-        Row(f"{one}: cost", core, ours.cost(1), floor.cost(1), bare),
-        Row(f"{none}: cost of the changes", core, ours.cost_of_changes, floor.cost_of_changes, bare),
+        Row(f"{many}: change to client, median", "ms", *delays(WATCHERS, 0.5), _BARE, at_most(20, "ours")),
+        Row(f"{many}: change to client, 99 %", "ms", *delays(WATCHERS, 0.99), _BARE),
+        Row(f"{one}: change to client, median", "ms", *delays(1, 0.5), _BARE, at_most(20, "ours")),
+        Row(f"{many}: cost", _CORE, ours.cost(WATCHERS), floor.cost(WATCHERS), _BARE, at_most(50, "ours")),
+        Row(f"{one}: cost", _CORE, ours.cost(1), floor.cost(1), _BARE),
+        Row(f"{none}: cost of the changes", _CORE, ours.cost_of_changes, floor.cost_of_changes, _BARE),
+    ]
+
+
+def _rows_of_many(ours: _Contestant, floor: _Contestant) -> list[Row]:
+    many = f"{CHANGES:,} changes/s in {ours.jobs} jobs, {WATCHERS} watchers"
+    medians = ours.delay(WATCHERS, 0.5), floor.delay(WATCHERS, 0.5)
+    return [
+        Row(f"{many}: change to client, median", "ms", *medians, _BARE, at_most(3)),
+        Row(f"{many}: cost", _CORE, ours.cost(WATCHERS), floor.cost(WATCHERS), _BARE, at_most(50, "ours")),
     ]
 
 
@@ -180,9 +202,9 @@ def _changes_of(daemon: InProcessDaemon, jobs: Sequence[Job]) -> Change:
     return change
 
 
-async def _jobs(daemon: InProcessDaemon, items: int) -> list[Job]:
+async def _jobs(daemon: InProcessDaemon, number_of_jobs: int, items: int) -> list[Job]:
     found = []
-    for number in range(JOBS):
+    for number in range(number_of_jobs):
         job = await daemon.insert(f"j-{number:08}", state=JobState.RUNNING, queue_time=None, start_time=time.time())
         await daemon.store.write(lambda tx, job_id=job.id: runs.insert(tx, factories.run(job_id)))  # type: ignore[misc]  # called at once
         await daemon.add_items(job, [f"item-{item}" for item in range(items)])
@@ -202,25 +224,17 @@ def _live() -> Live:
     )
 
 
-async def _start_watchers(socket: Path, number: int) -> asyncio.subprocess.Process:
-    script = str(HERE / "peers" / "watchers.py")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        script,
-        str(socket),
-        str(number),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=1 << 28,
-    )
+def _start_watchers(socket: Path, number: int) -> subprocess.Popen[str]:
+    command = [sys.executable, str(HERE / "peers" / "watchers.py"), str(socket), str(number)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    await process.stdout.readline()  # all have caught up
+    process.stdout.readline()  # all have caught up
     return process
 
 
-async def _end(watchers: asyncio.subprocess.Process) -> list[Seen]:
+def _end(watchers: subprocess.Popen[str]) -> list[Seen]:
     """Raises RuntimeError when some watchers got much less than others: then they did not watch."""
-    answer, _ = await watchers.communicate(b"\n")
+    answer, _ = watchers.communicate("\n")
     found = json.loads(answer)
     received: list[int] = found["bytes"]
     if min(received) < 0.8 * statistics.median(received):

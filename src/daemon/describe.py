@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ async def describe(
     mark = f"describe-{secrets.token_hex(8)}"
     with ours:
         with theirs:
-            process = await _start(surroundings, sdk_folder, theirs.fileno(), mark)
+            process = _start(surroundings, sdk_folder, theirs.fileno(), mark)
         identity = processes.identify(process.pid)
         printed = asyncio.create_task(_last_output(process))
         try:
@@ -65,19 +66,15 @@ async def describe(
 
 
 @edge("describe.start")
-async def _start(
-    surroundings: Surroundings, sdk_folder: Path, descriptor: int, mark: str
-) -> asyncio.subprocess.Process:
+def _start(surroundings: Surroundings, sdk_folder: Path, descriptor: int, mark: str) -> subprocess.Popen[bytes]:
+    """Not by the loop: libuv forks where Popen need not, and a fork goes through gRPC's handlers for it."""
     environment = {**os.environ, **surroundings.environment, processes.MARK_VARIABLE: mark}
     try:
-        return await asyncio.create_subprocess_exec(
-            surroundings.python,
-            str(sdk_folder),
-            "describe",
-            str(descriptor),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        return subprocess.Popen(
+            [surroundings.python, str(sdk_folder), "describe", str(descriptor)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             pass_fds=(descriptor,),
             start_new_session=True,
             cwd=surroundings.working_directory,
@@ -110,23 +107,31 @@ async def _converse(ours: socket.socket, question: Mapping[str, object]) -> dict
     return frame if isinstance(frame, dict) else None
 
 
-async def _last_output(process: asyncio.subprocess.Process) -> str:
+async def _last_output(process: subprocess.Popen[bytes]) -> str:
     """What the process printed, the end of it; read to the end, so that it never waits for us."""
-    assert process.stdout is not None
-    kept = b""
-    while chunk := await process.stdout.read(OUTPUT_BYTES):
-        kept = (kept + chunk)[-OUTPUT_BYTES:]
+    reader, kept = asyncio.StreamReader(), b""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+    try:
+        while chunk := await reader.read(OUTPUT_BYTES):
+            kept = (kept + chunk)[-OUTPUT_BYTES:]
+    finally:
+        transport.close()
     return kept.decode(errors="replace")
 
 
-async def _end(process: asyncio.subprocess.Process, identity: processes.ProcessIdentity | None, mark: str) -> None:
+async def _end(process: subprocess.Popen[bytes], identity: processes.ProcessIdentity | None, mark: str) -> None:
     """Ends whatever the import has started, also if the caller is cancelled meanwhile."""
-    sweep = asyncio.create_task(asyncio.to_thread(processes.kill_tree, mark, identity, _KILL_TIMEOUT))
+
+    def sweep() -> None:
+        processes.kill_tree(mark, identity, _KILL_TIMEOUT)
+        process.wait()
+
+    sweeping = asyncio.create_task(asyncio.to_thread(sweep))
     try:
-        await asyncio.shield(sweep)
+        await asyncio.shield(sweeping)
     finally:
-        await asyncio.wait([sweep])
-        await process.wait()
+        await asyncio.wait([sweeping])
 
 
 def _what(source: Mapping[str, str]) -> str:

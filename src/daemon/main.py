@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import uvloop
+
 from milepost.common import paths
 from milepost.common.collector import prepare_collector
 from milepost.common.ending import end_process
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log_to_stderr(settings.log_level)
         lock = _take_folder(settings.state_dir)
         try:
-            failure = asyncio.run(_serve(settings, users_umask))
+            failure = uvloop.run(_serve(settings, users_umask))
         finally:
             os.close(lock)
     except MilepostError as error:

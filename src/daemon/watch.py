@@ -14,6 +14,7 @@ import asyncio
 import logging
 import re
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,11 +74,10 @@ class Hub:
         store.listen(self._committed)
 
     async def run(self) -> None:
-        clock = asyncio.get_running_loop().time
         while not self._closed:
             await self._wake.wait()
             self._wake.clear()
-            begun = clock()
+            begun = time.monotonic()  # the loop's own time stands still while it works
             try:
                 async with self._framing:
                     await self._frame()
@@ -86,7 +86,7 @@ class Hub:
                 self._wake.set()
                 await asyncio.sleep(FAILED_FRAME)
             await asyncio.sleep(0)  # those who are ready take it now
-            await asyncio.sleep(max(FRAME, (clock() - begun) * REST))
+            await asyncio.sleep(max(FRAME, (time.monotonic() - begun) * REST))
 
     def close(self) -> None:
         self._closed = True
