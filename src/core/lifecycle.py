@@ -30,7 +30,7 @@ from milepost.core.model import (
     Stop,
 )
 from milepost.core.retry import CORRUPT_SOURCE, DUPLICATE
-from milepost.core.transitions import NOTHING_LEFT, RESUME_INSTEAD, TABLE, Effect, Refusal
+from milepost.core.transitions import RESUME_INSTEAD, TABLE, Effect, Refusal
 
 #: Automatic resumes without progress in between, before a person has to look (R8, J7).
 AUTO_RESUME_LIMIT = 5
@@ -108,9 +108,9 @@ def effect_of(job: Condition, command: Command, circumstances: Circumstances) ->
     rule = TABLE[job.state, command]
     if command is Command.RESUME and job.state is JobState.QUEUED and circumstances.pause_file:
         raise _paused_by_file(job, circumstances.pause_file)
-    if rule is NOTHING_LEFT and job.has_failed:
-        rule = Refusal(rule.why, f"Run what failed again: milepost retry {job.id}.")
     if isinstance(rule, Refusal):
+        if job.state is JobState.COMPLETED and command is Command.RESUME and job.has_failed:
+            rule = Refusal(rule.why, f"Run what failed again: milepost retry {job.id}.")
         raise not_allowed(job, command, rule)
     _check_circumstances(job, command, rule, circumstances)
     return rule

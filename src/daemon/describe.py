@@ -3,6 +3,7 @@ its own, a limit of time, and nothing of it stays behind."""
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import socket
@@ -24,6 +25,9 @@ OUTPUT_BYTES = 64 * 1024
 _SHOWN_OUTPUT = 600
 _MAX_FRAME = 16 * 1024 * 1024
 _KILL_TIMEOUT = 5.0
+_REAP_TIMEOUT = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,19 @@ async def describe(
         with theirs:
             process = _start(surroundings, sdk_folder, theirs.fileno(), mark)
         identity = processes.identify(process.pid)
-        printed = asyncio.create_task(_last_output(process))
+        output = _Output(process)
         try:
             async with asyncio.timeout(timeout):
                 frame = await _converse(ours, {"type": "source", "source": dict(source), "inline": inline})
         except TimeoutError:
             raise _timed_out(source, surroundings, timeout) from None
         finally:
-            await _end(process, identity, mark)
-            output = await printed
+            try:
+                await _end(process, identity, mark)
+            finally:
+                printed = output.close()
     if frame is None:
-        raise _ended(source, surroundings, process.returncode, output)
+        raise _ended(source, surroundings, process.returncode, printed)
     if frame.get("type") == "mistake":
         raise _mistake(frame)
     return json.dumps(frame.get("definition"))
@@ -107,25 +113,49 @@ async def _converse(ours: socket.socket, question: Mapping[str, object]) -> dict
     return frame if isinstance(frame, dict) else None
 
 
-async def _last_output(process: subprocess.Popen[bytes]) -> str:
-    """What the process printed, the end of it; read to the end, so that it never waits for us."""
-    reader, kept = asyncio.StreamReader(), b""
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
-    try:
-        while chunk := await reader.read(OUTPUT_BYTES):
-            kept = (kept + chunk)[-OUTPUT_BYTES:]
-    finally:
-        transport.close()
-    return kept.decode(errors="replace")
+class _Output:
+    """What a process prints, the end of it: read as it comes, so that the process never waits for us."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self._pipe = process.stdout
+        self._kept = b""
+        os.set_blocking(self._pipe.fileno(), False)
+        # Not by a transport: that of uvloop closes the descriptor of a pipe twice.
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._pipe.fileno(), self._read)
+
+    def _read(self) -> bool:
+        """Whether there may be more."""
+        try:
+            chunk = os.read(self._pipe.fileno(), OUTPUT_BYTES)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self._loop.remove_reader(self._pipe.fileno())
+        self._kept = (self._kept + chunk)[-OUTPUT_BYTES:]
+        return bool(chunk)
+
+    def close(self) -> str:
+        """With what is there by now: somebody who escaped may hold the other end for ever."""
+        while self._read():
+            pass
+        self._loop.remove_reader(self._pipe.fileno())
+        self._pipe.close()
+        return self._kept.decode(errors="replace")
 
 
 async def _end(process: subprocess.Popen[bytes], identity: processes.ProcessIdentity | None, mark: str) -> None:
     """Ends whatever the import has started, also if the caller is cancelled meanwhile."""
 
     def sweep() -> None:
-        processes.kill_tree(mark, identity, _KILL_TIMEOUT)
-        process.wait()
+        try:
+            processes.kill_tree(mark, identity, _KILL_TIMEOUT)
+        finally:
+            try:
+                process.wait(_REAP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                logger.warning("process %d, which imported a pipeline, does not end", process.pid)
 
     sweeping = asyncio.create_task(asyncio.to_thread(sweep))
     try:

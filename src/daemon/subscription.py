@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from milepost.common.filter import EVERYTHING, Node, matches
 from milepost.daemon.updates import Update
@@ -27,25 +28,20 @@ class Subscription:
     dirty: dict[str, None] = field(default_factory=dict)
     shown: set[str] = field(default_factory=set)
     dismissed: set[str] = field(default_factory=set)
-    _shared: bool = False
     _change: asyncio.Future[None] | None = None
 
-    def mark(self, job_ids: dict[str, None], revision: int) -> None:
-        """Keeps `job_ids` itself where nothing else is to be told: all who take it are to be told the same."""
-        if not self.dirty:
-            self.dirty, self._shared = job_ids, True
-        else:
-            if self._shared:
-                self.dirty, self._shared = dict(self.dirty), False
-            self.dirty.update(job_ids)
+    def mark(self, job_ids: Mapping[str, None], revision: int) -> None:
+        self.dirty.update(job_ids)
         self.covered = max(self.covered, revision)
         self.wake()
 
-    def take(self, limit: int) -> Mapping[str, None]:
-        taken, self.dirty = self.dirty, {}
-        if len(taken) > limit:
-            job_ids = list(taken)
-            taken, self.dirty, self._shared = dict.fromkeys(job_ids[:limit]), dict.fromkeys(job_ids[limit:]), False
+    def take(self, limit: int) -> dict[str, None]:
+        if len(self.dirty) <= limit:
+            taken, self.dirty = self.dirty, {}
+            return taken
+        taken = dict.fromkeys(islice(self.dirty, limit))
+        for job_id in taken:
+            del self.dirty[job_id]
         return taken
 
     async def changes(self) -> None:

@@ -265,6 +265,8 @@ class Hub:
             if len(found) < CHUNK or found[-1].revision > target:
                 break
             revision, sequence = found[-1].revision, found[-1].sequence
+        if self._closed:
+            return  # whoever goes on from the token would never hear of the rest
         await send(pb.WatchJobsResponse(watch_token=self.token(target), caught_up=True).SerializeToString())
 
     def _changed(self, node: Node | None, revision: int, after_sequence: int, db: sqlite3.Connection) -> list[Job]:
@@ -280,8 +282,10 @@ class Hub:
             taken = subscription.take(CHUNK)
             # Before the next wait: what comes then is not in this message.
             token = self.token(subscription.covered) if not subscription.dirty else ""
-            told = self._shared.told(taken, token, self._latest.version)
-            if told is None or subscription.filter is not EVERYTHING:
+            told = None
+            if subscription.filter is EVERYTHING:
+                told = self._shared.told(taken, token, self._latest.version)
+            if told is None:
                 told = await self._tell_of(subscription, taken, token)
             for message in told:
                 await send(message)
@@ -307,7 +311,7 @@ class _Shared:
     messages: Sequence[bytes] = ()
 
     def told(self, taken: Mapping[str, None], token: str, version: int) -> Sequence[bytes] | None:
-        if taken is self.taken and version == self.version and token == self.token:
+        if version == self.version and token == self.token and taken == self.taken:
             return self.messages
         return None
 

@@ -1,6 +1,7 @@
 """What a client gets when a call is refused or fails: code, reason, remedy; and nothing has happened."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ from grpc_status import rpc_status
 
 from milepost.core.errors import Code
 from milepost.core.model import JobState
+from milepost.daemon.rpc.interceptor import Interceptor
 from milepost.v1 import daemon_service_pb2
 from milepost.v1 import job_service_pb2 as pb
 from tests.support.in_process import InProcessDaemon
@@ -52,6 +54,25 @@ async def test_a_defect_tells_an_incident_and_nothing_else(
     assert error.metadata["incident"] in error.message
     assert error.metadata["incident"] in caplog.text
     assert "the secret of the drain" in caplog.text
+
+
+async def test_what_grpc_says_of_a_caller_that_is_gone_is_no_defect(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cannot_send(_request: object, _context: object) -> None:
+        raise grpc.aio.InternalError("execute_batch failed")
+
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(cannot_send)
+    server = grpc.aio.server(interceptors=[Interceptor()])
+    server.add_registered_method_handlers("a.Service", {"Call": handler})
+    server.add_insecure_port(f"unix:{tmp_path}/socket")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/socket") as channel:
+        call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/a.Service/Call")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call(b"").read()
+    await server.stop(None)
+    assert not [record for record in caplog.records if "incident" in record.getMessage()]
 
 
 async def test_the_same_request_id_has_one_effect_and_fits_one_request(daemon: InProcessDaemon) -> None:

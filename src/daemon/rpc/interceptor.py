@@ -106,8 +106,8 @@ def _refuse_oversized(method: str, request: object) -> None:
 
 
 async def _abort(context: Context, method: str, error: Exception) -> None:
-    if isinstance(error, grpc.aio.BaseError):
-        raise error  # gRPC's own: aborted already, or the caller is gone
+    if isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError):
+        raise error  # aborted already, or the caller is gone
     if not isinstance(error, MilepostError):
         incident = secrets.token_hex(4)
         logger.error("incident %s in %s", incident, method, exc_info=error)
