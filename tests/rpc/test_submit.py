@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -188,6 +189,33 @@ async def test_an_import_without_end_is_ended_with_all_it_started(daemon: InProc
     assert caught.value.code is Code.TIMED_OUT
     child = processes.status(int(pid_file.read_text()))
     assert child is None or child.is_dead
+
+
+async def test_nobody_waits_for_who_escaped_from_an_import_and_holds_its_output(
+    daemon: InProcessDaemon, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    file = tmp_path / "leaves.py"
+    file.write_text(
+        "import os\n"
+        "print('said before', flush=True)\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        f"        os.execve('/bin/sh', ['sh', '-c', 'echo $$ > {pid_file}; exec /bin/sleep 1000'], {{}})\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        f"while not os.path.exists({str(pid_file)!r}) or not open({str(pid_file)!r}).read():\n"
+        "    pass\n"
+        "os._exit(3)\n"
+    )
+    surroundings = describe.Surroundings(sys.executable, str(tmp_path), {})
+    try:
+        async with asyncio.timeout(20.0):
+            with pytest.raises(MilepostError, match=r"status 3.*said before"):
+                await describe.describe({"file": str(file)}, surroundings, copy_sdk(daemon.folder), inline=False)
+    finally:
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("python", ["/nowhere/python", "/etc/hostname", "/bin/true", "/"])
