@@ -125,21 +125,16 @@ class _Output:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._pipe.fileno(), self._read)
 
-    def _read(self) -> bool:
-        """Whether there may be more."""
-        try:
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
             chunk = os.read(self._pipe.fileno(), OUTPUT_BYTES)
-        except BlockingIOError:
-            return False
-        if not chunk:
-            self._loop.remove_reader(self._pipe.fileno())
-        self._kept = (self._kept + chunk)[-OUTPUT_BYTES:]
-        return bool(chunk)
+            if not chunk:
+                self._loop.remove_reader(self._pipe.fileno())
+            self._kept = (self._kept + chunk)[-OUTPUT_BYTES:]
 
     def close(self) -> str:
-        """With what is there by now: somebody who escaped may hold the other end for ever."""
-        while self._read():
-            pass
+        """What there is by now: somebody who escaped may hold the other end, and print, for ever."""
+        self._read()
         self._loop.remove_reader(self._pipe.fileno())
         self._pipe.close()
         return self._kept.decode(errors="replace")

@@ -13,7 +13,7 @@ from milepost.v1 import job_service_pb2 as pb
 MAX_MESSAGE_BYTES = 1024 * 1024
 
 
-@dataclass(eq=False)
+@dataclass(eq=False)  # two that hold the same are still two
 class Subscription:
     """One watcher. `covered`: all changes up to this revision were sent or are in `dirty`.
 

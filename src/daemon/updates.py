@@ -83,13 +83,9 @@ def tells(update: Update | None, place: int) -> bool:
 
 
 class Cache:
-    """The newest update of each job, None for one that is gone; the oldest are dropped beyond CACHE_BYTES.
-
-    `version`: another one as soon as anything is kept or forgotten.
-    """
+    """The newest update of each job, None for one that is gone; the oldest are dropped beyond CACHE_BYTES."""
 
     def __init__(self) -> None:
-        self.version = 0
         self._updates: OrderedDict[str, Update | None] = OrderedDict()
         self._bytes = 0
 
@@ -110,7 +106,6 @@ class Cache:
             self._bytes -= _size(oldest)
 
     def forget(self, job_id: str) -> None:
-        self.version += 1
         if job_id in self._updates:
             self._bytes -= _size(self._updates.pop(job_id))
 

@@ -282,38 +282,30 @@ class Hub:
             taken = subscription.take(CHUNK)
             # Before the next wait: what comes then is not in this message.
             token = self.token(subscription.covered) if not subscription.dirty else ""
-            told = None
-            if subscription.filter is EVERYTHING:
-                told = self._shared.told(taken, token, self._latest.version)
-            if told is None:
-                told = await self._tell_of(subscription, taken, token)
-            for message in told:
+            known = self._latest.known(taken)
+            missing = [job_id for job_id in taken if job_id not in known]
+            if missing:
+                known |= await self._refresh(dict.fromkeys(missing))
+            for message in self._live_messages(subscription, known, token):
                 await send(message)
 
-    async def _tell_of(self, subscription: Subscription, taken: Mapping[str, None], token: str) -> Sequence[bytes]:
-        known = self._latest.known(taken)
-        missing = [job_id for job_id in taken if job_id not in known]
-        if missing:
-            known |= await self._refresh(dict.fromkeys(missing))
-        told = live_messages(subscription, known, token)
-        if subscription.filter is EVERYTHING and not missing:
-            self._shared = _Shared(taken, token, self._latest.version, told)
-        return told
+    def _live_messages(
+        self, subscription: Subscription, known: dict[str, Update | None], token: str
+    ) -> Sequence[bytes]:
+        if subscription.filter is not EVERYTHING:
+            return live_messages(subscription, known, token)
+        if self._shared.known != known or self._shared.token != token:
+            self._shared = _Shared(known, token, live_messages(subscription, known, token))
+        return self._shared.messages
 
 
 @dataclass(frozen=True)
 class _Shared:
     """What was last sent to one who watches everything, for the next one who is to be sent the same."""
 
-    taken: Mapping[str, None] = field(default_factory=dict)
+    known: Mapping[str, Update | None] = field(default_factory=dict)
     token: str = ""
-    version: int = 0
     messages: Sequence[bytes] = ()
-
-    def told(self, taken: Mapping[str, None], token: str, version: int) -> Sequence[bytes] | None:
-        if version == self.version and token == self.token and taken == self.taken:
-            return self.messages
-        return None
 
 
 def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:

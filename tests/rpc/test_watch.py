@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -182,58 +182,56 @@ def _priorities(message: bytes, job_id: str) -> list[int]:
     return [job.priority for job in pb.WatchJobsResponse.FromString(message).jobs if job.id == job_id]
 
 
+class Reluctant:
+    """One who takes no second message before `may_go_on`. `told`: the priorities of this job, as they came."""
+
+    def __init__(self, job_id: str) -> None:
+        self._job_id = job_id
+        self.told: list[int] = []
+        self.may_go_on = asyncio.Event()
+
+    async def send(self, message: bytes) -> None:
+        self.told.extend(_priorities(message, self._job_id))
+        await self.may_go_on.wait()
+
+    async def until(self, is_so: Callable[[Sequence[int]], bool], what: str) -> None:
+        async def look() -> bool:
+            return is_so(self.told)
+
+        await wait_until(look, what)
+
+
 async def test_who_has_caught_up_is_not_told_what_others_were_told_before(
     daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = "j-aaaaaaa2"
-    await daemon.insert(job_id, state=JobState.PAUSED, queue_time=None)
-    told: list[int] = []
-    may_begin = asyncio.Event()
-
-    async def send(message: bytes) -> None:
-        told.extend(_priorities(message, job_id))
-        await may_begin.wait()
-
-    async def is_told_twice() -> bool:
-        return len(told) == 2
-
+    job = await daemon.insert("j-aaaaaaa2", state=JobState.PAUSED, queue_time=None)
+    late = Reluctant(job.id)
     async with _watching(daemon) as others, asyncio.TaskGroup() as group:
         await others.catch_up()
-        watching = group.create_task(daemon.hub.watch("0123:5", "", send))  # a token that is answered first
+        watching = group.create_task(daemon.hub.watch("0123:5", "", late.send))  # a token that is answered first
         monkeypatch.setattr(watch, "FRAME", DEADLINE)  # after the next frame none comes meanwhile
-        await _change(daemon, job_id, priority=1)
-        await others.read_until_priority(job_id, 1)
-        await _change(daemon, job_id, priority=2)
-        may_begin.set()
-        await wait_until(is_told_twice, "what it caught up with and what the frame had were told")
+        await _change(daemon, job.id, priority=1)
+        await others.read_until_priority(job.id, 1)
+        await _change(daemon, job.id, priority=2)
+        late.may_go_on.set()
+        await late.until(lambda told: len(told) == 2, "what it caught up with and what the frame had were told")
         watching.cancel()
-    assert told == [2, 2]
+    assert late.told == [2, 2]
 
 
 async def test_who_ends_a_watch_ends_no_other_one(daemon: InProcessDaemon) -> None:
-    job_id = "j-aaaaaaa2"
-    await daemon.insert(job_id, state=JobState.PAUSED, queue_time=None)
-    told: list[int] = []
-    may_go_on = asyncio.Event()
-
-    async def send(message: bytes) -> None:
-        told.extend(_priorities(message, job_id))
-        await may_go_on.wait()
-
-    async def both_are_being_told() -> bool:
-        return len(told) == 2
-
-    async def is_told() -> bool:
-        return 1 in told
-
+    job = await daemon.insert("j-aaaaaaa2", state=JobState.PAUSED, queue_time=None)
+    one, other = Reluctant(job.id), Reluctant(job.id)
     async with asyncio.TaskGroup() as group:
-        goes_on, ends = (group.create_task(daemon.hub.watch("", "", send)) for _ in range(2))
-        await wait_until(both_are_being_told, "both are being told of the job")
+        goes_on = group.create_task(daemon.hub.watch("", "", one.send))
+        ends = group.create_task(daemon.hub.watch("", "", other.send))
+        for watcher in (one, other):
+            await watcher.until(lambda told: 0 in told, "both are being told of the job")
         ends.cancel()
         await asyncio.wait([ends])
-        may_go_on.set()
-        await _change(daemon, job_id, priority=1)
-        await wait_until(is_told, "the other one is told")
+        one.may_go_on.set()
+        await _change(daemon, job.id, priority=1)
+        await one.until(lambda told: 1 in told, "the other one is told")
         goes_on.cancel()
 
 
